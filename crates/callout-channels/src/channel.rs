@@ -1,0 +1,197 @@
+//! What a channel is: pure functions from a message to bytes, and from an answer to an outcome.
+//!
+//! A channel file does no I/O, reads no clock, does not sleep, retry or log, and holds no mutable
+//! state, so its fixtures need no server. Timeouts and connection errors never reach it:
+//! [`crate::transport`] knows whether bytes had left and answers for itself.
+
+use callout_core::id::MessageId;
+use callout_core::message::Message;
+use callout_core::outcome::{Blame, Outcome, Reason};
+use callout_core::secret::Secret;
+use callout_core::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// What the registry knows about one kind of channel. Configuration checks, `callout channels`, the
+/// reference page, default limits and the fixture run are all derived from this.
+#[derive(Debug)]
+pub struct Spec {
+    /// The name in configuration, such as `dingtalk`.
+    pub kind: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// Its settings, besides those that every channel has (`kind`, `rate`, `concurrency`).
+    pub fields: &'static [Field],
+    /// How often the provider lets one channel speak, such as `20/min`; `none` without a limit.
+    pub rate: &'static str,
+    /// The provider's own message types, richest first.
+    pub types: &'static [&'static str],
+    /// The most bytes a request body may have.
+    pub body_bytes_max: usize,
+    /// Whom it can mention.
+    pub mentions: &'static str,
+    /// What the provider offers against duplicates.
+    pub idempotency: &'static str,
+}
+
+/// One setting of a channel.
+#[derive(Debug)]
+pub struct Field {
+    /// The key.
+    pub name: &'static str,
+    /// What kind of value.
+    pub value: Value,
+    /// Whether a channel cannot do without it.
+    pub required: bool,
+    /// What it means, with units and default, in one line.
+    pub doc: &'static str,
+}
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A credential: literal, `{ env = "NAME" }` or `{ file = "path" }`.
+    Secret,
+    /// One or several credentials.
+    Secrets,
+    /// An http(s) address.
+    Url,
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Switch,
+    /// A table of texts.
+    Texts,
+}
+
+/// What is wrong with a channel's settings, beyond their types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting.
+    pub field: &'static str,
+    /// What is wrong and what would be right; never the value of a secret.
+    pub text: String,
+}
+
+/// A message on its way to one channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// What to say.
+    pub message: &'a Message,
+    /// The message's id; the idempotency id towards the provider, the same on every try.
+    pub id: MessageId,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// Whom to mention here.
+    pub mentions: &'a Mentions,
+    /// Short plain text only: the provider refused the rich form.
+    pub plain: bool,
+}
+
+/// Whom a message mentions on one channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mentions {
+    /// Everybody in the room.
+    pub all: bool,
+    /// Single people, by their ids at this provider.
+    pub ids: Vec<String>,
+}
+
+/// Bytes for the wire. Prints without URL, header values and body, for these carry credentials.
+#[derive(Clone)]
+pub struct HttpRequest {
+    /// Always POST but for uploads of other APIs; upper case.
+    pub method: &'static str,
+    /// The whole address, which is a credential with most providers.
+    pub url: Secret,
+    /// Names in lower case.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpRequest {
+    /// A POST with a JSON body.
+    ///
+    /// # Errors
+    /// If `body` cannot be written as JSON, which no channel's own types can.
+    pub fn post_json(url: Secret, body: &impl Serialize) -> Result<Self, Refused> {
+        let body = serde_json::to_vec(body).map_err(|e| Refused(Reason::text(format!("no JSON: {e}"))))?;
+        let json = Secret::new("application/json; charset=utf-8");
+        Ok(Self { method: "POST", url, headers: vec![("content-type", json)], body })
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} *** ({} bytes)", self.method, self.body.len())
+    }
+}
+
+/// A message this channel cannot say; becomes a rejection of the message without a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub Reason);
+
+/// A whole answer: headers and a body within the size limit arrived.
+#[derive(Clone, Debug, Default)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// The `Retry-After` header as sent.
+    pub retry_after: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The body as JSON, or `None` if it is something else.
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The body as text, trimmed; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).trim().to_owned()
+    }
+
+    /// The outcome when the status is all we have: never `Accepted`, for a status proves nothing.
+    ///
+    /// A 2xx without the provider's proof is `Unknown`; 408, 425 and 5xx are transient; 429 throttles;
+    /// 400, 411, 413, 414, 415, 422 and 431 blame the message; redirects and all others the endpoint.
+    pub fn outcome_by_status(&self, at: Timestamp) -> Outcome {
+        let reason = || Reason::new(self.status, crate::fit::bytes(&self.text(), 200));
+        match self.status {
+            200..=299 => Outcome::Unknown(Reason::new(self.status, "the answer is not the provider's: ".to_owned() + &crate::fit::bytes(&self.text(), 200))),
+            429 => Outcome::Throttled { until: self.retry_at(at), reason: reason() },
+            408 | 425 | 500..=599 => Outcome::Transient(reason()),
+            400 | 411 | 413 | 414 | 415 | 422 | 431 => Outcome::Rejected { blame: Blame::Message, reason: reason() },
+            _ => Outcome::Rejected { blame: Blame::Endpoint, reason: reason() },
+        }
+    }
+
+    /// When `Retry-After` allows the next try: seconds or an HTTP date, kept between one second and one
+    /// hour from `at`; 30 seconds if it is missing or garbage.
+    pub fn retry_at(&self, at: Timestamp) -> Timestamp {
+        crate::retry_after::parse(self.retry_after.as_deref(), at)
+    }
+}
+
+/// A channel that speaks HTTP.
+pub trait HttpChannel: Send + Sync + fmt::Debug {
+    /// Builds the request that says `out`, signed for the instant `at`.
+    ///
+    /// # Errors
+    /// [`Refused`] if this channel has no way to say it.
+    fn request(&self, out: &Outgoing<'_>, at: Timestamp) -> Result<HttpRequest, Refused>;
+
+    /// Reads the answer. Accepted only with the provider's own proof in the body.
+    fn classify(&self, answer: &HttpResponse, at: Timestamp) -> Outcome;
+
+    /// What still belongs to an accepted message: an image, a file, a mention the main form cannot
+    /// carry. `answers` are the answers to the follow-ups sent so far. A follow-up that fails is noted
+    /// with the attempt and never repeats the message.
+    fn follow_up(&self, _out: &Outgoing<'_>, _at: Timestamp, _answers: &[HttpResponse]) -> Option<HttpRequest> {
+        None
+    }
+}

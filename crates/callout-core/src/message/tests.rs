@@ -1,0 +1,80 @@
+use super::*;
+use expect_test::{Expect, expect};
+
+fn check(change: impl FnOnce(&mut Message), expected: Expect) {
+    let mut message = Message::new(Level::Critical, "disk full");
+    change(&mut message);
+    let verdict =
+        message.validate().map_or_else(|invalid| invalid.to_string(), |()| "fine".to_owned());
+    expected.assert_eq(&verdict);
+}
+
+#[test]
+fn what_may_be_enqueued() {
+    check(|_| (), expect!["fine"]);
+    check(|m| m.title = "磁盘满了 🔥".into(), expect!["fine"]);
+    check(|m| m.body = "line\n\tline\r\n".into(), expect!["fine"]);
+    check(
+        |m| m.title = "  ".into(),
+        expect!["title is empty; give it at least one visible character"],
+    );
+    check(
+        |m| m.title = "a\nb".into(),
+        expect![[r"title contains the control character '\n'; it has to be one plain line"]],
+    );
+    check(|m| m.title = "x".repeat(1025), expect!["title has 1025 bytes; at most 1024 fit"]);
+    check(
+        |m| m.body = "\u{1b}[31mred".into(),
+        expect![[
+            r"body contains the control character '\u{1b}'; remove it (terminal colours, for example)"
+        ]],
+    );
+    check(|m| m.body = "告".repeat(5462), expect!["body has 16386 bytes; at most 16384 fit"]);
+    check(
+        |m| drop(m.labels.insert("host".into(), "a\0b".into())),
+        expect![[
+            r"labels.host contains the control character '\0'; remove it (terminal colours, for example)"
+        ]],
+    );
+    check(
+        |m| m.images = vec!["ftp://x".into()],
+        expect!["images[0] is not an http:// or https:// address"],
+    );
+    check(
+        |m| m.links = vec![Link { text: "go".into(), url: "javascript:alert(1)".into() }],
+        expect!["links[0].url is not an http:// or https:// address"],
+    );
+    check(|m| m.to = vec!["ops".into(); 17], expect!["to has 17 entries; at most 16 fit"]);
+    check(|m| m.ttl = Some(Duration::ZERO), expect!["ttl is not between 1s and 4w2d"]);
+    check(|m| m.delay = Some(Duration::MAX), expect!["delay is longer than 52w2d"]);
+    check(
+        |m| m.idempotency_key = Some(String::new()),
+        expect!["idempotency_key is empty; give it at least one visible character"],
+    );
+    check(
+        |m| drop(m.native.insert("slack".into(), 7.into())),
+        expect!["native.slack is a JSON object nested at most 32 deep"],
+    );
+    check(
+        |m| m.attachments = vec![Attachment { name: "a.log".into(), base64: "x".into() }],
+        expect!["attachments[0].base64 is not standard Base64 with padding"],
+    );
+    check(
+        |m| m.attachments = vec![Attachment { name: "a.log".into(), base64: "A".repeat(300_000) }],
+        expect!["message has 300085 bytes as JSON; at most 262144 fit"],
+    );
+}
+
+#[test]
+fn a_message_reads_back_from_its_json() {
+    let mut message = Message::new(Level::Info, "nightly report");
+    message.delay = Some(Duration::from_millis(90_061_001));
+    message.ttl = Some(Duration::from_secs(3600));
+    let json = serde_json::to_string(&message).unwrap();
+    expect![[r#"{"level":"info","title":"nightly report","delay":"90061001ms","ttl":"1h"}"#]]
+        .assert_eq(&json);
+    assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
+    assert!(
+        serde_json::from_str::<Message>(r#"{"level":"info","title":"x","tilte":"y"}"#).is_err()
+    );
+}
