@@ -70,8 +70,8 @@ pub struct Place {
     pub channel: ChannelName,
     /// Failed tries on this channel since it became this channel's turn.
     pub attempt: u32,
-    /// After this the next channel is preferred to waiting.
-    pub failover_at: Timestamp,
+    /// After this the next channel is preferred to waiting; `None` on the last channel of the chain.
+    pub failover_at: Option<Timestamp>,
     /// How often the chain has started over.
     pub round: u32,
     /// The next try is short plain text, because the provider refused the rich form.
@@ -250,9 +250,9 @@ pub struct Illegal {
 pub fn start(at: Timestamp, wait: Wait, given: &Given<'_>) -> Option<State> {
     let channel = first_open(given.chain, given)?.clone();
     let place = Place {
+        failover_at: failover_at(&channel, at, given),
         channel,
         attempt: 0,
-        failover_at: at + given.failover_after,
         round: 0,
         plain: false,
         soft: false,
@@ -271,7 +271,9 @@ pub fn step(state: &State, event: Event, given: &Given<'_>) -> Result<State, Ill
         (State::Ready { at, place, .. }, Event::Leased(lease)) if *at <= now => {
             Ok(State::Leased { lease, place: Place { tries: place.tries + 1, ..place.clone() } })
         }
-        (State::Ready { place, .. }, Event::Overdue) if place.failover_at <= now => {
+        (State::Ready { place, .. }, Event::Overdue)
+            if place.failover_at.is_some_and(|due| due <= now) =>
+        {
             Ok(overdue(state, place, given))
         }
         (State::Ready { place, .. }, Event::Blocked(until)) => Ok(blocked(place, until, given)),
@@ -322,7 +324,8 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
         Outcome::Accepted(_) => State::Accepted { at: given.now, place: place.clone() },
         // "Slow down" is not a failure. It costs no attempt; the message's expiry bounds it.
         Outcome::Throttled { until, .. } => {
-            let onward = if until > place.failover_at { next_open(place, given) } else { None };
+            let onward =
+                if is_past_failover(place, until) { next_open(place, given) } else { None };
             match onward {
                 Some(channel) => enter(channel, Wait::Failover, &softened(place), given),
                 None => State::Ready { at: until, wait: Wait::Throttled, place: place.clone() },
@@ -333,7 +336,7 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
             let place = Place { attempt: place.attempt + 1, ..softened(place) };
             match given.retry.delay_after(place.attempt, jitter(&place, given)) {
                 Some(delay)
-                    if given.now + delay <= place.failover_at
+                    if !is_past_failover(&place, given.now + delay)
                         || next_open(&place, given).is_none() =>
                 {
                     State::Ready { at: given.now + delay, wait: Wait::Backoff, place }
@@ -364,7 +367,10 @@ fn overdue(state: &State, place: &Place, given: &Given<'_>) -> State {
         (Some(channel), _) => enter(channel, Wait::Failover, &softened(place), given),
         // Nowhere better to go: keep waiting, and look again after as long.
         (None, State::Ready { at, wait, .. }) => {
-            let place = Place { failover_at: given.now + given.failover_after, ..place.clone() };
+            let place = Place {
+                failover_at: failover_at(&place.channel, given.now, given),
+                ..place.clone()
+            };
             State::Ready { at: *at, wait: *wait, place }
         }
         (None, _) => state.clone(),
@@ -412,7 +418,7 @@ fn next(place: &Place, given: &Given<'_>) -> State {
             let place = Place {
                 channel: channel.clone(),
                 attempt: 0,
-                failover_at: at + given.failover_after,
+                failover_at: failover_at(channel, at, given),
                 round,
                 plain: false,
                 soft: false,
@@ -426,10 +432,19 @@ fn next(place: &Place, given: &Given<'_>) -> State {
 }
 
 fn enter(channel: &ChannelName, wait: Wait, place: &Place, given: &Given<'_>) -> State {
-    let failover_at = given.now + given.failover_after;
+    let failover_at = failover_at(channel, given.now, given);
     let place =
         Place { channel: channel.clone(), attempt: 0, failover_at, plain: false, ..place.clone() };
     State::Ready { at: given.now, wait, place }
+}
+
+/// When a delivery that enters `channel` at `at` should rather move on; never, if nothing follows.
+fn failover_at(channel: &ChannelName, at: Timestamp, given: &Given<'_>) -> Option<Timestamp> {
+    (given.chain.last() != Some(channel)).then(|| at + given.failover_after)
+}
+
+fn is_past_failover(place: &Place, at: Timestamp) -> bool {
+    place.failover_at.is_some_and(|due| at > due)
 }
 
 /// The channels after the present one. All of them, if the present one left the chain.
