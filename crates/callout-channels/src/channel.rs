@@ -11,7 +11,11 @@ use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fmt;
+
+/// How much of an answer is quoted where only its status counts.
+const STATUS_TEXT_BYTES_MAX: usize = 200;
 
 /// What the registry knows about one kind of channel. Configuration checks, `callout channels`, the
 /// reference page, default limits and the fixture run are all derived from this.
@@ -89,6 +93,23 @@ pub struct Outgoing<'a> {
     pub plain: bool,
 }
 
+impl Outgoing<'_> {
+    /// The message's own body for channels of this kind, unless plain text is asked for.
+    ///
+    /// # Errors
+    /// If it is larger than the provider takes; what we did not write, we cannot cut.
+    pub fn native(&self, spec: &Spec) -> Result<Option<&serde_json::Value>, Refused> {
+        let native = self.message.native.get(spec.kind).filter(|_| !self.plain);
+        match native.map(|body| body.to_string().len()).filter(|len| *len > spec.body_bytes_max) {
+            Some(len) => Err(Refused(Reason::text(format!(
+                "native.{} has {len} bytes; at most {} fit",
+                spec.kind, spec.body_bytes_max
+            )))),
+            None => Ok(native),
+        }
+    }
+}
+
 /// Whom a message mentions on one channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mentions {
@@ -101,12 +122,12 @@ pub struct Mentions {
 /// Bytes for the wire. Prints without URL, header values and body, for these carry credentials.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// Always POST but for uploads of other APIs; upper case.
+    /// Upper case; `POST` for every kind so far.
     pub method: &'static str,
     /// The whole address, which is a credential with most providers.
     pub url: Secret,
     /// Names in lower case.
-    pub headers: Vec<(&'static str, Secret)>,
+    pub headers: Vec<(Cow<'static, str>, Secret)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -117,9 +138,10 @@ impl HttpRequest {
     /// # Errors
     /// If `body` cannot be written as JSON, which no channel's own types can.
     pub fn post_json(url: Secret, body: &impl Serialize) -> Result<Self, Refused> {
-        let body = serde_json::to_vec(body).map_err(|e| Refused(Reason::text(format!("no JSON: {e}"))))?;
+        let body =
+            serde_json::to_vec(body).map_err(|e| Refused(Reason::text(format!("no JSON: {e}"))))?;
         let json = Secret::new("application/json; charset=utf-8");
-        Ok(Self { method: "POST", url, headers: vec![("content-type", json)], body })
+        Ok(Self { method: "POST", url, headers: vec![(Cow::Borrowed("content-type"), json)], body })
     }
 }
 
@@ -160,13 +182,25 @@ impl HttpResponse {
     /// A 2xx without the provider's proof is `Unknown`; 408, 425 and 5xx are transient; 429 throttles;
     /// 400, 411, 413, 414, 415, 422 and 431 blame the message; redirects and all others the endpoint.
     pub fn outcome_by_status(&self, at: Timestamp) -> Outcome {
-        let reason = || Reason::new(self.status, crate::fit::bytes(&self.text(), 200));
+        let text = crate::fit::bytes(&self.text(), STATUS_TEXT_BYTES_MAX);
+        let reason = |text: String| Reason::new(self.status, text);
         match self.status {
-            200..=299 => Outcome::Unknown(Reason::new(self.status, "the answer is not the provider's: ".to_owned() + &crate::fit::bytes(&self.text(), 200))),
-            429 => Outcome::Throttled { until: self.retry_at(at), reason: reason() },
-            408 | 425 | 500..=599 => Outcome::Transient(reason()),
-            400 | 411 | 413 | 414 | 415 | 422 | 431 => Outcome::Rejected { blame: Blame::Message, reason: reason() },
-            _ => Outcome::Rejected { blame: Blame::Endpoint, reason: reason() },
+            200..=299 => {
+                Outcome::Unknown(reason(format!("the answer is not the provider's: {text}")))
+            }
+            300..=399 => Outcome::Rejected {
+                blame: Blame::Endpoint,
+                reason: reason(
+                    "redirects are not followed; put the final address into the configuration"
+                        .to_owned(),
+                ),
+            },
+            429 => Outcome::Throttled { until: self.retry_at(at), reason: reason(text) },
+            408 | 425 | 500..=599 => Outcome::Transient(reason(text)),
+            400 | 411 | 413 | 414 | 415 | 422 | 431 => {
+                Outcome::Rejected { blame: Blame::Message, reason: reason(text) }
+            }
+            _ => Outcome::Rejected { blame: Blame::Endpoint, reason: reason(text) },
         }
     }
 
@@ -185,13 +219,18 @@ pub trait HttpChannel: Send + Sync + fmt::Debug {
     /// [`Refused`] if this channel has no way to say it.
     fn request(&self, out: &Outgoing<'_>, at: Timestamp) -> Result<HttpRequest, Refused>;
 
-    /// Reads the answer. Accepted only with the provider's own proof in the body.
+    /// Reads the answer. Accepted only with the proof that the provider documents.
     fn classify(&self, answer: &HttpResponse, at: Timestamp) -> Outcome;
 
     /// What still belongs to an accepted message: an image, a file, a mention the main form cannot
     /// carry. `answers` are the answers to the follow-ups sent so far. A follow-up that fails is noted
     /// with the attempt and never repeats the message.
-    fn follow_up(&self, _out: &Outgoing<'_>, _at: Timestamp, _answers: &[HttpResponse]) -> Option<HttpRequest> {
+    fn follow_up(
+        &self,
+        _out: &Outgoing<'_>,
+        _at: Timestamp,
+        _answers: &[HttpResponse],
+    ) -> Option<HttpRequest> {
         None
     }
 }

@@ -1,1 +1,37 @@
-//! .
+//! What applications link to enqueue alerts. Without the feature `rusqlite` this is [`Statement`] alone.
+//!
+#![cfg_attr(feature = "rusqlite", doc = include_str!("../README.md"))]
+
+mod statement;
+
+#[cfg(feature = "rusqlite")]
+mod durability;
+#[cfg(feature = "rusqlite")]
+mod embedded;
+#[cfg(feature = "rusqlite")]
+mod error;
+#[cfg(feature = "rusqlite")]
+mod install;
+#[cfg(feature = "rusqlite")]
+mod outbox;
+
+pub use callout_core::id::MessageId;
+pub use callout_core::level::Level;
+pub use callout_core::message::{Attachment, Invalid, Link, Message};
+pub use callout_store::enqueue::{Row, Value};
+pub use statement::Statement;
+
+#[cfg(feature = "rusqlite")]
+pub use durability::Weakness;
+#[cfg(feature = "rusqlite")]
+pub use embedded::{Receipt, check, enqueue, enqueue_best_effort};
+#[cfg(feature = "rusqlite")]
+pub use error::Error;
+#[cfg(feature = "rusqlite")]
+pub use install::install;
+#[cfg(feature = "rusqlite")]
+pub use outbox::Outbox;
+
+/// The driver this was built with, so that an application can match its version.
+#[cfg(feature = "rusqlite")]
+pub use rusqlite;

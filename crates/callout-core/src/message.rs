@@ -216,6 +216,93 @@ impl Message {
     }
 }
 
+/// Optional parts, for callers who build a message in one expression.
+impl Message {
+    /// Tells the story, as Markdown.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Adds a fact, or replaces the one of that name.
+    #[must_use]
+    pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a place to look.
+    #[must_use]
+    pub fn with_link(mut self, text: impl Into<String>, url: impl Into<String>) -> Self {
+        self.links.push(Link { text: text.into(), url: url.into() });
+        self
+    }
+
+    /// Adds an image by its http(s) URL.
+    #[must_use]
+    pub fn with_image(mut self, url: impl Into<String>) -> Self {
+        self.images.push(url.into());
+        self
+    }
+
+    /// Adds a small file.
+    #[must_use]
+    pub fn with_attachment(mut self, file: Attachment) -> Self {
+        self.attachments.push(file);
+        self
+    }
+
+    /// Mentions `all`, or a person by name.
+    #[must_use]
+    pub fn with_mention(mut self, name: impl Into<String>) -> Self {
+        self.mentions.push(name.into());
+        self
+    }
+
+    /// Adds a receiver; the routes are not asked then.
+    #[must_use]
+    pub fn with_receiver(mut self, name: impl Into<String>) -> Self {
+        self.to.push(name.into());
+        self
+    }
+
+    /// Hands a channel kind its provider's own message body.
+    #[must_use]
+    pub fn with_native(mut self, kind: impl Into<String>, body: serde_json::Value) -> Self {
+        self.native.insert(kind.into(), body);
+        self
+    }
+
+    /// Makes enqueueing it again harmless.
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Names the problem.
+    #[must_use]
+    pub fn with_dedup_key(mut self, key: impl Into<String>) -> Self {
+        self.dedup_key = Some(key.into());
+        self
+    }
+
+    /// Waits this long before the first try.
+    #[must_use]
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// Gives up this long after the first moment it may be tried.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+}
+
 fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Invalid {
     Invalid { field: field.into(), problem: problem.into() }
 }

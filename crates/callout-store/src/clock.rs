@@ -61,3 +61,11 @@ impl Clock for SystemClock {
         }
     }
 }
+
+/// A question that is answered with yes once `after` has passed, by a clock that never goes back.
+#[cfg(feature = "sqlite")]
+#[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
+pub(crate) fn deadline(after: Duration) -> impl Fn() -> bool + Send + 'static {
+    let started = std::time::Instant::now();
+    move || started.elapsed() >= after
+}

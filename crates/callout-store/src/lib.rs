@@ -24,8 +24,8 @@ mod sqlite;
 mod store;
 
 #[cfg(feature = "sqlite")]
-pub use error::StoreError;
+pub use error::{BackendError, StoreError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Create, SqliteStore};
+pub use sqlite::{Create, ENQUEUE_MAX, SqliteStore, Step};
 #[cfg(feature = "sqlite")]
 pub use store::Store;

@@ -8,6 +8,7 @@ use callout_core::outcome::Outcome;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::rate::Rate;
 use callout_core::time::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub struct Claims {
     pub next_at: Option<Timestamp>,
     /// Whether something was stepped that may be due at once, so that asking again makes sense now.
     pub more: bool,
+    /// Channels whose circuit is open now, for the steps that the worker takes until it asks again.
+    pub blocked: BTreeSet<ChannelName>,
 }
 
 /// A delivery this worker holds the lease on.

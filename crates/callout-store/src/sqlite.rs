@@ -1,8 +1,60 @@
 //! The SQLite backend.
+//!
+//! One thread writes, in groups; a few read-only connections read. The files in the folder are named
+//! after what they do: each has its statements right above the functions that run them.
 
+mod attempt;
+mod backup;
+mod body;
+mod channel;
+mod claim;
+mod command;
+mod connection;
+mod counter;
+mod delivery;
+mod enqueue;
+mod fault;
+mod journal;
+mod lease;
+mod list;
+mod migrate;
+mod plan;
+mod prune;
+mod reader;
+mod report;
+mod row;
+mod settle;
+mod stats;
+mod story;
+mod tend;
+mod tx;
+mod watch;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::migrate::Step;
+
+use self::reader::Readers;
+use self::watch::{Bell, Watcher};
+use self::writer::Writer;
 use crate::error::StoreError;
+use crate::model::{
+    ClaimRequest, Claims, CommandRequest, Enqueued, Filter, Found, Health, NewMessage, Page,
+    PlanReport, PlanRequest, PruneReport, PruneRequest, Settled, Settlement, Stats, Story,
+};
+use crate::store::Store;
+use async_trait::async_trait;
+use callout_core::id::WorkerId;
+use callout_core::plan::Directory;
 use callout_core::time::Timestamp;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch as tokio_watch;
+
+/// The most messages one call enqueues, in one transaction.
+pub const ENQUEUE_MAX: usize = 10_000;
 
 /// Whether opening may create a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +66,17 @@ pub enum Create {
 }
 
 /// The outbox in one SQLite file.
+///
+/// Dropping it finishes what is queued and closes the file, which takes a moment.
 #[derive(Debug)]
-pub struct SqliteStore {}
+pub struct SqliteStore {
+    path: PathBuf,
+    // Readers and the watcher go first, so that the writer is the last to close and tidies up.
+    readers: Readers,
+    _watcher: Watcher,
+    writer: Writer,
+    bell: Arc<Bell>,
+}
 
 impl SqliteStore {
     /// Opens the database at `path` and brings its schema up to date.
@@ -23,7 +84,141 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::SchemaTooNew`], [`StoreError::Unfit`], and what the disk says.
     pub fn open(path: &Path, create: Create, now: Timestamp) -> Result<Self, StoreError> {
-        let _ = (path, create, now);
-        Err(StoreError::Closed)
+        let is_new = match create {
+            Create::IfMissing => connection::create_private(path)?,
+            Create::Never if has_outbox(path)? => false,
+            Create::Never => return Err(StoreError::Missing(path.to_owned())),
+        };
+        let mut connection = connection::writer(path, is_new)?;
+        migrate::migrate(&mut connection, now)?;
+        if is_new {
+            connection::sync_folder(path)?;
+        }
+        let bell = Arc::new(Bell::new(&connection)?);
+        let watcher = Watcher::start(path, Arc::clone(&bell))?;
+        let writer = Writer::start(connection, Arc::clone(&bell))?;
+        Ok(Self {
+            readers: Readers::new(path.to_owned()),
+            path: path.to_owned(),
+            _watcher: watcher,
+            writer,
+            bell,
+        })
+    }
+
+    /// The steps of the schema, and whether the database at `path` has taken them. Creates nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaTooNew`], [`StoreError::SchemaChanged`], and what the disk says.
+    pub fn schema_steps(path: &Path) -> Result<Vec<Step>, StoreError> {
+        if !path.exists() {
+            return Ok(migrate::unapplied(0));
+        }
+        migrate::steps(&connection::open(path, connection::READER_PATIENCE)?)
+    }
+}
+
+fn has_outbox(path: &Path) -> Result<bool, StoreError> {
+    Ok(path.exists() && migrate::has_outbox(&connection::open(path, connection::READER_PATIENCE)?)?)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn enqueue(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Result<Enqueued, StoreError>>, StoreError> {
+        if messages.len() > ENQUEUE_MAX {
+            let n = messages.len();
+            return Err(StoreError::Unfit(format!("{n} messages at once; at most {ENQUEUE_MAX}")));
+        }
+        self.writer.write(move |tx| Ok(enqueue::enqueue(tx, &messages))).await
+    }
+
+    async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError> {
+        self.writer.write(move |tx| plan::plan(tx, &ask)).await
+    }
+
+    async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError> {
+        self.writer.write(move |tx| claim::claim(tx, &ask)).await
+    }
+
+    async fn settle(
+        &self,
+        now: Timestamp,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.writer.write(move |tx| settle::settle(tx, now, &settlements)).await
+    }
+
+    async fn register(&self, worker: WorkerId, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |tx| lease::register(tx, worker, now)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerId>, StoreError> {
+        self.readers.read(lease::workers).await
+    }
+
+    async fn retire(
+        &self,
+        worker: WorkerId,
+        directory: Arc<Directory>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.writer.write(move |tx| lease::retire(tx, worker, &directory, now)).await
+    }
+
+    fn changes(&self) -> tokio_watch::Receiver<u64> {
+        self.bell.subscribe()
+    }
+
+    async fn list(
+        &self,
+        filter: Filter,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.readers.read(move |db| list::list(db, &filter, after, limit)).await
+    }
+
+    async fn find(&self, id: String) -> Result<Found, StoreError> {
+        self.readers.read(move |db| list::find(db, &id)).await
+    }
+
+    async fn story(&self, id: String) -> Result<Option<Story>, StoreError> {
+        self.readers.read(move |db| story::story(db, &id)).await
+    }
+
+    async fn stats(&self, now: Timestamp) -> Result<Stats, StoreError> {
+        self.readers.read(move |db| stats::stats(db, now)).await
+    }
+
+    async fn health(&self) -> Result<Vec<Health>, StoreError> {
+        self.readers.read(stats::health).await
+    }
+
+    async fn command(&self, ask: CommandRequest) -> Result<usize, StoreError> {
+        let mut changed = 0;
+        for messages in ask.messages.chunks(command::CHUNK) {
+            let part = CommandRequest {
+                now: ask.now,
+                directory: Arc::clone(&ask.directory),
+                command: ask.command.clone(),
+                messages: messages.to_vec(),
+                by: ask.by.clone(),
+            };
+            changed += self.writer.write(move |tx| command::command(tx, &part)).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn prune(&self, ask: PruneRequest) -> Result<PruneReport, StoreError> {
+        self.writer.write(move |tx| prune::prune(tx, &ask)).await
+    }
+
+    async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let (from, to) = (self.path.clone(), to.to_owned());
+        let copy = tokio::task::spawn_blocking(move || backup::backup(&from, &to));
+        copy.await.map_err(|e| StoreError::Broken { doing: "a backup", source: Box::new(e) })?
     }
 }

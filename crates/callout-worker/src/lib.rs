@@ -1,1 +1,278 @@
-//! .
+//! How Callout acts: leases deliveries, sends them, settles them.
+//!
+//! [`Worker::spawn`] runs one task. It turns in a circle: write down what ended, plan what is new,
+//! lease what is due ([`turn`]), then sleep until one of the things in [`Event`] happens. All it knows
+//! is in the store, so a crash at any point loses nothing and a restart changes nothing. Attempts run
+//! as tasks of their own, as many for each channel as it has permits, so a channel that hangs delays no
+//! other.
+//!
+//! The worker decides nothing about deliveries; `callout_core::delivery::step` does.
+
+mod attempt;
+mod lane;
+mod presence;
+mod turn;
+
+pub use attempt::{GUARD, People};
+pub use callout_store::clock::{Clock, SystemClock};
+pub use lane::LaneSetup;
+pub use presence::Presence;
+
+use callout_channels::transport::Transport;
+use callout_core::plan::Directory;
+use callout_core::time::Timestamp;
+use callout_store::{Store, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+use turn::Turner;
+
+/// How long a lease lasts. More than [`GUARD`], so that an attempt ends before its lease.
+pub const LEASE: Duration = Duration::from_secs(60);
+/// How long a stopping worker waits for attempts under way.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// How often an idle worker looks although nothing told it to.
+pub const POLL: Duration = Duration::from_secs(1);
+/// How long a worker leaves a store alone that could not do what it was asked.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// Requests to the worker that may wait.
+const REQUESTS_MAX: usize = 64;
+
+/// Everything a worker needs.
+pub struct Setup {
+    /// The memory.
+    pub store: Arc<dyn Store>,
+    /// Time and dice.
+    pub clock: Arc<dyn Clock>,
+    /// What decides.
+    pub directory: Arc<Directory>,
+    /// Every configured channel.
+    pub lanes: Vec<LaneSetup>,
+    /// The HTTP client.
+    pub transport: Transport,
+    /// People's ids at each provider.
+    pub people: People,
+    /// Tells this run of the worker from all others, and dead ones from living ones.
+    pub presence: Presence,
+    /// How often to look although nothing told us to; [`POLL`] outside tests.
+    pub poll: Duration,
+}
+
+/// Why a worker stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The store cannot be used any more.
+    #[error("the outbox failed")]
+    Store(#[from] StoreError),
+    /// The worker's task was ended from outside.
+    #[error("the worker was ended")]
+    Ended,
+}
+
+/// Everything a worker waits for.
+enum Event {
+    /// An attempt ended.
+    Ended,
+    /// Somebody may have enqueued something.
+    Changed,
+    /// The next thing is due, or it is time to look anyway.
+    Due,
+    /// The handle asks for something.
+    Request(Request),
+}
+
+enum Request {
+    /// Say when everything that is due has been dealt with.
+    Idle(oneshot::Sender<()>),
+    /// Take nothing new, finish what runs, and end.
+    Stop,
+}
+
+/// A running worker, seen from outside. Dropping it ends the worker as a crash would.
+#[derive(Debug)]
+pub struct Worker {
+    requests: mpsc::Sender<Request>,
+    status: Status,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+/// How a worker is doing; cheap to clone and to ask.
+#[derive(Clone, Debug)]
+pub struct Status {
+    last_turn: Arc<AtomicI64>,
+    task: AbortHandle,
+}
+
+impl Status {
+    /// When the worker last went round. Old by more than some seconds: it hangs.
+    pub fn last_turn(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.last_turn.load(Ordering::Relaxed)).unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// Whether the worker still runs.
+    pub fn is_running(&self) -> bool {
+        !self.task.is_finished()
+    }
+}
+
+impl Worker {
+    /// Starts a worker on the current Tokio runtime.
+    ///
+    /// First it takes over, at once, the leases of workers on this machine that died.
+    ///
+    /// # Errors
+    /// If the store cannot be used.
+    pub async fn spawn(setup: Setup) -> Result<Self, WorkerError> {
+        let now = setup.clock.now();
+        for dead in setup.presence.dead(setup.store.workers().await?) {
+            let leases = setup.store.retire(dead, setup.directory.clone(), now).await?;
+            tracing::info!(worker = %dead, leases, "took over from a dead worker");
+        }
+        setup.store.register(setup.presence.id(), now).await?;
+
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        let last_turn = Arc::new(AtomicI64::new(now.unix_ms()));
+        let circle = Circle {
+            changes: setup.store.changes(),
+            inbox,
+            last_turn: last_turn.clone(),
+            turner: Turner::new(setup),
+            idlers: Vec::new(),
+        };
+        let task = tokio::spawn(circle.run());
+        Ok(Self { requests, status: Status { last_turn, task: task.abort_handle() }, task })
+    }
+
+    /// Returns once everything that is due by now has been tried and settled.
+    ///
+    /// # Errors
+    /// If the worker has ended.
+    pub async fn idle(&self) -> Result<(), WorkerError> {
+        let (tell, told) = oneshot::channel();
+        self.requests.send(Request::Idle(tell)).await.map_err(|_| WorkerError::Ended)?;
+        told.await.map_err(|_| WorkerError::Ended)
+    }
+
+    /// How it is doing, for somebody else to ask.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Asks the worker to take nothing new and to finish what runs, within [`DRAIN`]. Returns at once;
+    /// [`Worker::ended`] waits.
+    pub fn stop(&self) {
+        if self.requests.try_send(Request::Stop).is_err() {
+            tracing::debug!("the worker is ending already, or too busy to be told twice");
+        }
+    }
+
+    /// Ends the worker where it stands, as a crash would.
+    pub fn kill(&self) {
+        self.task.abort();
+    }
+
+    /// Waits until the worker has ended.
+    ///
+    /// # Errors
+    /// Why it ended, unless it was asked to.
+    pub async fn ended(&mut self) -> Result<(), WorkerError> {
+        (&mut self.task).await.unwrap_or(Err(WorkerError::Ended))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The task: turn, wait, turn.
+struct Circle {
+    turner: Turner,
+    changes: watch::Receiver<u64>,
+    inbox: mpsc::Receiver<Request>,
+    last_turn: Arc<AtomicI64>,
+    idlers: Vec<oneshot::Sender<()>>,
+}
+
+impl Circle {
+    async fn run(mut self) -> Result<(), WorkerError> {
+        loop {
+            let next_at = self.turn().await?;
+            match self.wait(next_at).await {
+                Event::Ended | Event::Changed | Event::Due => (),
+                Event::Request(Request::Idle(tell)) => self.idlers.push(tell),
+                Event::Request(Request::Stop) => return self.drain().await,
+            }
+        }
+    }
+
+    /// Turns once. Returns when to turn again at the latest, which may be now.
+    async fn turn(&mut self) -> Result<Timestamp, WorkerError> {
+        let now = self.turner.now();
+        self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
+        match self.turner.turn().await {
+            Ok(turn) if turn.more => Ok(now),
+            Ok(turn) => {
+                if self.turner.is_quiet() {
+                    self.idlers.drain(..).for_each(|tell| {
+                        let _gone = tell.send(());
+                    });
+                }
+                Ok(turn.next_at)
+            }
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(error = %chain(&error), "the outbox could not be used, trying again");
+                Ok(now + STORE_PAUSE)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn wait(&mut self, next_at: Timestamp) -> Event {
+        let clock = self.turner.clock();
+        tokio::select! {
+            biased;
+            request = self.inbox.recv() => Event::Request(request.unwrap_or(Request::Stop)),
+            () = self.turner.attempt_ended() => Event::Ended,
+            Ok(()) = self.changes.changed() => Event::Changed,
+            () = clock.wait_until(next_at) => Event::Due,
+        }
+    }
+
+    /// Lets attempts under way end, writes down what came of them, and says goodbye.
+    async fn drain(mut self) -> Result<(), WorkerError> {
+        let clock = self.turner.clock();
+        let until = clock.now() + DRAIN;
+        loop {
+            match self.turner.settle_ended().await {
+                Ok(()) if self.turner.is_quiet() => break,
+                Ok(()) => (),
+                Err(error) if is_passing(&error) && clock.now() < until => {
+                    clock.wait_until((clock.now() + STORE_PAUSE).min(until)).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                () = self.turner.attempt_ended() => (),
+                () = clock.wait_until(until) => self.turner.abandon(),
+            }
+        }
+        self.turner.retire().await?;
+        Ok(())
+    }
+}
+
+/// Whether the store may well work again in a moment.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Busy(_) | StoreError::Full(_) | StoreError::CommitUnknown(_))
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |e| e.source())
+        .fold(error.to_string(), |text, e| format!("{text}: {e}"))
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The one program.
+
+fn main() -> std::process::ExitCode {
+    callout::main()
+}

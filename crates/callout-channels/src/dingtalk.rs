@@ -1,0 +1,260 @@
+//! DingTalk group robot.
+//!
+//! The robot answers HTTP 200 to almost everything; the truth is in `errcode`. Its signature holds the
+//! time of this attempt, so a request is signed anew each time. A mention has to stand both in the
+//! `at` object and in the text, and cards have no documented way to mention anybody, so a message that
+//! mentions someone is sent as Markdown with its links in the text. `feedCard` and `link` go out as
+//! native bodies only; nothing is added to those, so a robot with a keyword needs it in them.
+//!
+//! Unverified, and therefore not relied on: how long a robot stays limited after too many messages,
+//! whether `msgUuid` works on the mainland endpoint, and what exactly the 20 000 bytes count.
+
+use crate::channel::{
+    Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
+};
+use crate::render::{Called, Dialect, Story};
+use crate::{fit, settings, sign};
+use callout_core::outcome::{Blame, Outcome, Reason};
+use callout_core::secret::Secret;
+use callout_core::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+
+pub(crate) static SPEC: Spec = Spec {
+    kind: "dingtalk",
+    title: "DingTalk group robot",
+    fields: &[
+        Field {
+            name: "access_token",
+            value: Value::Secret,
+            required: true,
+            doc: "The robot's token: the value of access_token in its webhook address.",
+        },
+        Field {
+            name: "sign_key",
+            value: Value::Secret,
+            required: false,
+            doc: "The key of the security setting \"sign\", which begins with SEC. Default: unsigned.",
+        },
+        Field {
+            name: "endpoint",
+            value: Value::Url,
+            required: false,
+            doc: "Where to post. Default: https://oapi.dingtalk.com/robot/send (international tenants: host oapi.dingtalk.io).",
+        },
+        Field {
+            name: "keyword",
+            value: Value::Text,
+            required: false,
+            doc: "The keyword of the security setting; it is put in front of every title. Default: none.",
+        },
+        Field {
+            name: "message_uuid",
+            value: Value::Switch,
+            required: false,
+            doc: "Send the message's id as msgUuid, which may suppress duplicates; documented for international tenants only, unverified elsewhere. Default: false.",
+        },
+    ],
+    rate: "20/min",
+    types: &["feedCard", "actionCard", "markdown", "link", "text"],
+    body_bytes_max: 20_000,
+    mentions: "everybody; people by user id or mobile number",
+    idempotency: "msgUuid, if message_uuid is on (unverified on the mainland)",
+};
+
+const ENDPOINT: &str = "https://oapi.dingtalk.com/robot/send";
+/// How many bytes our own bodies may have; the rest of the limit is a reserve.
+const BODY_BYTES_BUDGET: usize = 18_000;
+/// How long a robot is documented to stay limited after too many messages.
+const LIMITED: Duration = Duration::from_secs(600);
+/// How long to wait when the tenant's quota is used up.
+const QUOTA: Duration = Duration::from_secs(3600);
+/// The shortest wait the firewall gets.
+const FIREWALL_MIN: Duration = Duration::from_secs(60);
+
+const DIALECT: Dialect = Dialect { line_end: "  \n", links: true, images: true };
+const CARD_DIALECT: Dialect = Dialect { links: false, ..DIALECT };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DingTalk {
+    access_token: Secret,
+    sign_key: Option<Secret>,
+    endpoint: Option<Secret>,
+    keyword: Option<String>,
+    #[serde(default)]
+    message_uuid: bool,
+}
+
+/// Makes a robot from settings.
+pub(crate) fn build(settings: Json) -> Result<Box<dyn HttpChannel>, Vec<Problem>> {
+    Ok(Box::new(settings::parse::<DingTalk>(settings)?))
+}
+
+impl HttpChannel for DingTalk {
+    fn request(&self, out: &Outgoing<'_>, at: Timestamp) -> Result<HttpRequest, Refused> {
+        let body = match out.native(&SPEC)? {
+            Some(native) => native.clone(),
+            None => self.body(out),
+        };
+        HttpRequest::post_json(self.signed_url(at), &body)
+    }
+
+    fn classify(&self, answer: &HttpResponse, at: Timestamp) -> Outcome {
+        match answer.json::<Answer>() {
+            // A success has to be one for HTTP too.
+            Some(Answer { errcode: Some(0), .. }) if answer.status != 200 => {
+                answer.outcome_by_status(at)
+            }
+            Some(Answer { errcode: Some(code), errmsg, wait, .. }) => {
+                outcome(code, &errmsg, wait, at)
+            }
+            Some(Answer { status: Some(status), wait, punish: Some(punish), .. }) => {
+                let reason = Reason::new(status, format!("firewall: {punish}"));
+                Outcome::Throttled { until: at + firewall_wait(wait), reason }
+            }
+            Some(_) | None => answer.outcome_by_status(at),
+        }
+    }
+}
+
+impl DingTalk {
+    fn signed_url(&self, at: Timestamp) -> Secret {
+        let endpoint = self.endpoint.as_ref().map_or(ENDPOINT, Secret::expose).trim();
+        let joint = if endpoint.contains('?') { '&' } else { '?' };
+        let token = sign::percent(self.access_token.expose());
+        let mut url = format!("{endpoint}{joint}access_token={token}");
+        if let Some(key) = &self.sign_key {
+            url = url + "&" + &sign::dingtalk_query(key.expose(), at.unix_ms());
+        }
+        Secret::new(url)
+    }
+
+    fn body(&self, out: &Outgoing<'_>) -> Json {
+        let called = Called::of(out.mentions);
+        let story = Story::of(out).with_unsent(out, 0);
+        let mut body = if out.plain {
+            self.text(story, &called)
+        } else {
+            let story = story.fit(|story| length(&self.rich(story, &called)) <= BODY_BYTES_BUDGET);
+            self.rich(&story, &called)
+        };
+        if let Some(parts) = body.as_object_mut() {
+            if !called.nobody() {
+                parts.insert("at".to_owned(), at_object(&called));
+            }
+            if self.message_uuid {
+                parts.insert("msgUuid".to_owned(), json!(out.id.to_string()));
+            }
+        }
+        body
+    }
+
+    fn text(&self, story: Story, called: &Called<'_>) -> Json {
+        let text = self.keyed(&fit::quiet(&story.plain(|_| true)));
+        json!({ "msgtype": "text", "text": { "content": with_mentions(text, called) } })
+    }
+
+    fn rich(&self, story: &Story, called: &Called<'_>) -> Json {
+        let title = self.keyed(&fit::quiet(&story.headline()));
+        if story.links.is_empty() || !called.nobody() {
+            let text = with_mentions(self.keyed_markdown(story, &DIALECT), called);
+            return json!({ "msgtype": "markdown", "markdown": { "title": title, "text": text } });
+        }
+        let text = self.keyed_markdown(story, &CARD_DIALECT);
+        let mut card = json!({ "title": title, "text": text, "btnOrientation": "0" });
+        let buttons = match story.links.as_slice() {
+            [link] => json!({ "singleTitle": link.text, "singleURL": link.url }),
+            links => {
+                let button = |link: &_| button(link);
+                json!({ "btns": links.iter().map(button).collect::<Vec<_>>() })
+            }
+        };
+        if let (Some(card), Json::Object(buttons)) = (card.as_object_mut(), buttons) {
+            card.extend(buttons);
+        }
+        json!({ "msgtype": "actionCard", "actionCard": card })
+    }
+
+    /// Puts the keyword in front, or the robot refuses the message.
+    fn keyed(&self, text: &str) -> String {
+        self.keyword.as_ref().map_or(text.to_owned(), |keyword| format!("{keyword} {text}"))
+    }
+
+    fn keyed_markdown(&self, story: &Story, dialect: &Dialect) -> String {
+        let text = story.markdown(dialect);
+        match (&self.keyword, text.strip_prefix("### ")) {
+            (Some(keyword), Some(rest)) => format!("### {keyword} {rest}"),
+            _ => text,
+        }
+    }
+}
+
+fn button(link: &callout_core::message::Link) -> Json {
+    json!({ "title": link.text, "actionURL": link.url })
+}
+
+fn length(body: &Json) -> usize {
+    // What the mentions and the id add is far below the reserve.
+    body.to_string().len()
+}
+
+fn at_object(called: &Called<'_>) -> Json {
+    json!({ "atMobiles": called.mobiles, "atUserIds": called.users, "isAtAll": called.all })
+}
+
+fn with_mentions(text: String, called: &Called<'_>) -> String {
+    let everybody = called.all.then_some("all");
+    let names = everybody.iter().chain(&called.mobiles).chain(&called.users);
+    let names: Vec<String> = names.map(|name| format!("@{name}")).collect();
+    if names.is_empty() { text } else { format!("{text}\n\n{}", names.join(" ")) }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    errcode: Option<i64>,
+    #[serde(default)]
+    errmsg: String,
+    /// These three come from the firewall in front of the service.
+    status: Option<i64>,
+    wait: Option<u64>,
+    punish: Option<String>,
+}
+
+fn outcome(code: i64, text: &str, wait: Option<u64>, at: Timestamp) -> Outcome {
+    let reason = Reason::new(code, text);
+    match code {
+        0 => Outcome::Accepted(reason),
+        130_101 | 410_100 => {
+            Outcome::Throttled { until: at + LIMITED.max(firewall_wait(wait)), reason }
+        }
+        90_030 => Outcome::Throttled { until: at + QUOTA, reason },
+        310_000 => security(text, reason),
+        400_105 | 430_101..=430_104 | 460_101 | 40_035 | 43_002 | 43_004 => {
+            Outcome::Rejected { blame: Blame::Message, reason }
+        }
+        400_013 | 400_101 | 400_102 | 400_106 | 300_001 | 300_005 | 88 | 404 => {
+            Outcome::Rejected { blame: Blame::Endpoint, reason }
+        }
+        // Busy (-1), and codes we do not know: worth another try, which the attempt limit ends.
+        _ => Outcome::Transient(reason),
+    }
+}
+
+/// One code for four security settings; the text, in English or Chinese, tells which.
+fn security(text: &str, reason: Reason) -> Outcome {
+    let says = |words: &[&str]| words.iter().any(|word| text.to_lowercase().contains(word));
+    if says(&["timestamp", "时间戳"]) {
+        // The next attempt signs anew.
+        Outcome::Transient(reason)
+    } else if says(&["keyword", "关键词"]) {
+        Outcome::Rejected { blame: Blame::Message, reason }
+    } else {
+        Outcome::Rejected { blame: Blame::Endpoint, reason }
+    }
+}
+
+fn firewall_wait(wait: Option<u64>) -> Duration {
+    Duration::from_secs(wait.unwrap_or(0)).clamp(FIREWALL_MIN, QUOTA)
+}

@@ -1,0 +1,294 @@
+//! What a message says, before any provider's markup.
+//!
+//! A [`Story`] is the message with every text cleaned. It is made shorter in one fixed order until the
+//! channel says that it fits: the end of the body, the least important facts, the labels of the links,
+//! then images, links and the rest of the body. The level, the id, a required keyword and mentions are
+//! not part of what can be cut, and the title goes last.
+
+use crate::channel::{Mentions, Outgoing};
+use crate::fit;
+use callout_core::level::Level;
+use callout_core::message::{Link, NAME_BYTES_MAX};
+use callout_core::time::Timestamp;
+
+/// The most characters (UTF-16 units) of the plain form, mentions not counted.
+pub(crate) const PLAIN_UNITS_MAX: usize = 1000;
+/// How much of the body is kept until facts and labels have been tried, in bytes.
+const BODY_KEPT_BYTES: usize = 600;
+/// How much of a link's label is kept when labels are cut, in bytes.
+const LABEL_KEPT_BYTES: usize = 24;
+/// How much of the title is always kept, in bytes.
+const TITLE_KEPT_BYTES: usize = 120;
+/// The most ids in the mentions of one message, and the most bytes of these.
+const MENTIONED_MAX: usize = 50;
+const MENTIONED_BYTES_MAX: usize = 500;
+/// The most names of attachments that are listed, and the most bytes of one.
+const LISTED_FILES_MAX: usize = 4;
+const LISTED_FILE_BYTES_MAX: usize = 60;
+/// A number with at least this many digits is a mobile, not the id of a user.
+const MOBILE_DIGITS_MIN: usize = 11;
+/// The labels that say most, most important first; the others follow by name.
+const WELL_KNOWN: [&str; 4] = ["host", "metric", "value", "threshold"];
+
+/// What a message says, cleaned, before any markup.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) level: Level,
+    /// One line.
+    pub(crate) title: String,
+    /// Markdown with every fence closed. May be empty.
+    pub(crate) body: String,
+    /// Names and values, most important first.
+    pub(crate) facts: Vec<(String, String)>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) images: Vec<String>,
+    foot: String,
+    unsent: Vec<String>,
+    cut: bool,
+}
+
+/// How much there is of one part of a story.
+type Size = fn(&Story) -> usize;
+/// Leaves so much of it.
+type Shorten = fn(&mut Story, usize);
+
+/// What is cut, in this order: how much there is of it, and how to leave less.
+const STEPS: &[(Size, Shorten)] = &[
+    (|story| story.body.len(), |story, left| story.cut_body(left.max(BODY_KEPT_BYTES))),
+    (|story| story.facts.len(), |story, left| story.facts.truncate(left)),
+    (|_| NAME_BYTES_MAX, |story, left| story.cut_labels(left.max(LABEL_KEPT_BYTES))),
+    (|story| story.images.len(), |story, left| story.images.truncate(left)),
+    (|story| story.links.len(), |story, left| story.links.truncate(left)),
+    (|story| story.body.len(), Story::cut_body),
+    (|story| story.title.len(), |story, left| story.cut_title(left.max(TITLE_KEPT_BYTES))),
+];
+
+impl Story {
+    /// Takes from `out` what is to be said.
+    pub(crate) fn of(out: &Outgoing<'_>) -> Self {
+        let message = out.message;
+        let mut facts: Vec<(String, String)> = message
+            .labels
+            .iter()
+            .map(|(name, value)| (fit::line(name), fit::line(value)))
+            .collect();
+        facts.sort_by_key(|(name, _)| {
+            WELL_KNOWN.iter().position(|known| known == name).unwrap_or(WELL_KNOWN.len())
+        });
+        let link = |link: &Link| Link { text: fit::line(&link.text), url: link.url.clone() };
+        Self {
+            level: message.level,
+            title: fit::line(&message.title),
+            body: fit::close_fence(&fit::text(&message.body)),
+            facts,
+            links: message.links.iter().map(link).collect(),
+            images: message.images.clone(),
+            foot: format!("{} · {}", utc(out.created_at), out.id),
+            unsent: Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Lists the attachments from number `sent` on as not sent here.
+    pub(crate) fn with_unsent(mut self, out: &Outgoing<'_>, sent: usize) -> Self {
+        let unsent = out.message.attachments.iter().skip(sent).take(LISTED_FILES_MAX);
+        self.unsent =
+            unsent.map(|file| fit::bytes(&fit::line(&file.name), LISTED_FILE_BYTES_MAX)).collect();
+        self
+    }
+
+    /// The level and the title, on one line.
+    pub(crate) fn headline(&self) -> String {
+        format!("{}: {}", marker(self.level), self.title)
+    }
+
+    /// When it happened, its id, and what is missing, on one line.
+    pub(crate) fn foot(&self) -> String {
+        let mut foot = self.foot.clone();
+        if self.cut {
+            foot += " · shortened";
+        }
+        if !self.unsent.is_empty() {
+            foot += &format!(" · files not sent here: {}", self.unsent.join(", "));
+        }
+        foot
+    }
+
+    /// Makes the story shorter until it `fits`, or until nothing is left to cut.
+    pub(crate) fn fit(mut self, fits: impl Fn(&Self) -> bool) -> Self {
+        if fits(&self) {
+            return self;
+        }
+        self.cut = true;
+        for (size, shorten) in STEPS {
+            self = self.shortened(*size, *shorten, &fits);
+            if fits(&self) {
+                break;
+            }
+        }
+        self
+    }
+
+    /// The story with as much left of one part as fits; `size` tells how much there is.
+    fn shortened(self, size: Size, shorten: Shorten, fits: &impl Fn(&Self) -> bool) -> Self {
+        let left = |n| {
+            let mut story = self.clone();
+            shorten(&mut story, n);
+            story
+        };
+        let least = left(0);
+        if !fits(&least) {
+            return least;
+        }
+        let (mut low, mut high) = (0, size(&self));
+        while low < high {
+            let middle = high - (high - low) / 2;
+            if fits(&left(middle)) { low = middle } else { high = middle - 1 }
+        }
+        left(low)
+    }
+
+    fn cut_body(&mut self, left: usize) {
+        self.body = fit::markdown(&self.body, left);
+    }
+
+    fn cut_labels(&mut self, left: usize) {
+        for link in &mut self.links {
+            link.text = fit::bytes(&link.text, left);
+        }
+    }
+
+    fn cut_title(&mut self, left: usize) {
+        self.title = fit::bytes(&self.title, left);
+    }
+
+    /// Short plain text that fits the smallest limits: headline, body, links, facts, foot.
+    pub(crate) fn plain(self, fits: impl Fn(&str) -> bool) -> String {
+        let short = |text: &str| fit::utf16_len(text) <= PLAIN_UNITS_MAX && fits(text);
+        self.fit(|story| short(&story.plain_text())).plain_text()
+    }
+
+    fn plain_text(&self) -> String {
+        let mut lines = vec![self.headline(), self.body.clone()];
+        lines.extend(self.links.iter().map(|link| format!("{}: {}", link.text, link.url)));
+        lines.extend(self.facts.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.push(self.foot());
+        lines.retain(|line| !line.is_empty());
+        lines.join("\n")
+    }
+
+    /// The story as Markdown, apart from links where these become buttons.
+    pub(crate) fn markdown(&self, dialect: &Dialect) -> String {
+        let mut parts = vec![format!("### {}", fit::inline(&self.headline()))];
+        parts.push(lines(&fit::quiet(&self.body), dialect.line_end));
+        let facts = self
+            .facts
+            .iter()
+            .map(|(name, value)| format!("> {}: {}", fit::inline(name), fit::inline(value)));
+        parts.push(facts.collect::<Vec<_>>().join(dialect.line_end));
+        if dialect.links {
+            let links = self.links.iter().map(markdown_link);
+            parts.push(links.collect::<Vec<_>>().join(dialect.line_end));
+        }
+        let start = if dialect.images { "![](" } else { "[image](" };
+        let images = self.images.iter().map(|url| format!("{start}{})", fit::link_target(url)));
+        parts.push(images.collect::<Vec<_>>().join(dialect.line_end));
+        parts.push(fit::inline(&self.foot()));
+        parts.retain(|part| !part.is_empty());
+        parts.join("\n\n")
+    }
+}
+
+/// What one provider's Markdown can do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    /// What breaks a line inside a paragraph.
+    pub(crate) line_end: &'static str,
+    /// Whether links are written into the text.
+    pub(crate) links: bool,
+    /// Whether images are shown; a link stands for each otherwise.
+    pub(crate) images: bool,
+}
+
+fn markdown_link(link: &Link) -> String {
+    let text = fit::inline(&link.text).replace(['[', ']'], "\u{200b}");
+    format!("[{text}]({})", fit::link_target(&link.url))
+}
+
+/// Ends each line of a paragraph the way a dialect wants it; fenced code keeps its own.
+fn lines(text: &str, line_end: &str) -> String {
+    let mut done = String::with_capacity(text.len());
+    let mut fence = fit::Fence::default();
+    let mut before = "";
+    for line in text.lines() {
+        let code = fence.takes(line);
+        if !done.is_empty() {
+            let blank = before.trim().is_empty() || line.trim().is_empty();
+            done += if code || blank { "\n" } else { line_end };
+        }
+        done += line;
+        before = line;
+    }
+    done
+}
+
+/// A level for the eye: a colour and a word.
+pub(crate) fn marker(level: Level) -> &'static str {
+    match level {
+        Level::Info => "🔵 INFO",
+        Level::Warning => "🟡 WARNING",
+        Level::Error => "🟠 ERROR",
+        Level::Critical => "🔴 CRITICAL",
+    }
+}
+
+/// An instant as RFC 3339, UTC.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or_default().to_string()
+}
+
+fn utc(at: Timestamp) -> String {
+    let at = jiff::Timestamp::from_second(at.unix_ms() / 1000).unwrap_or_default();
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Whom to mention, sorted by what the ids are.
+#[derive(Debug)]
+pub(crate) struct Called<'a> {
+    pub(crate) all: bool,
+    /// Telephone numbers.
+    pub(crate) mobiles: Vec<&'a str>,
+    /// Ids at the provider.
+    pub(crate) users: Vec<&'a str>,
+}
+
+impl<'a> Called<'a> {
+    /// Sorts `mentions`; leaves out ids that could be no id, and more than fit a message.
+    pub(crate) fn of(mentions: &'a Mentions) -> Self {
+        let mut room = MENTIONED_BYTES_MAX;
+        let ids = mentions.ids.iter().map(String::as_str).filter(|id| is_id(id));
+        let ids = ids.take(MENTIONED_MAX).take_while(|id| {
+            let fits = id.len() <= room;
+            room = room.saturating_sub(id.len());
+            fits
+        });
+        let (mobiles, users) = ids.partition(|id| is_mobile(id));
+        Self { all: mentions.all, mobiles, users }
+    }
+
+    /// Whether nobody is mentioned.
+    pub(crate) fn nobody(&self) -> bool {
+        !self.all && self.mobiles.is_empty() && self.users.is_empty()
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let legal =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '+' | '=' | '$' | ':');
+    !id.is_empty() && id.chars().all(legal)
+}
+
+fn is_mobile(id: &str) -> bool {
+    let digits = id.strip_prefix('+').unwrap_or(id);
+    digits.len() >= MOBILE_DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_digit())
+}

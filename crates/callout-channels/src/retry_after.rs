@@ -1,0 +1,61 @@
+//! The `Retry-After` header.
+
+use callout_core::time::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use std::time::Duration;
+
+/// The shortest wait.
+const WAIT_MIN: Duration = Duration::from_secs(1);
+/// The longest wait; a provider that asks for more gets asked again.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// The wait where the header says nothing usable.
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// When `header` allows the next try: seconds or an HTTP date, between one second and one hour from
+/// `at`; 30 seconds if it is missing or garbage.
+pub(crate) fn parse(header: Option<&str>, at: Timestamp) -> Timestamp {
+    let text = header.unwrap_or_default().trim();
+    let wait = seconds(text).or_else(|| until(text, at)).unwrap_or(WAIT_DEFAULT);
+    at + wait.clamp(WAIT_MIN, WAIT_MAX)
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // What overflows is a long wait, not garbage.
+    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))
+}
+
+fn until(text: &str, at: Timestamp) -> Option<Duration> {
+    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp::from_unix_ms(date.as_millisecond())?.since(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_dates_are_clamped_and_garbage_is_thirty_seconds() {
+        let at = Timestamp::from_unix_ms(1_792_567_680_000).unwrap(); // 2026-10-21 07:28:00 UTC
+        for (header, wait) in [
+            (Some("0"), 1),
+            (Some("7"), 7),
+            (Some(" 7 "), 7),
+            (Some("3600"), 3600),
+            (Some("3601"), 3600),
+            (Some("99999999999999999999999"), 3600),
+            (Some("Wed, 21 Oct 2026 07:28:09 GMT"), 9),
+            (Some("Wed, 21 Oct 2026 07:27:00 GMT"), 1),
+            (Some("Thu, 22 Oct 2026 07:28:00 GMT"), 3600),
+            (Some("Wed, 21 Oct 1926 07:28:00 GMT"), 30),
+            (Some("-5"), 30),
+            (Some("1.5"), 30),
+            (Some("soon"), 30),
+            (Some(""), 30),
+            (None, 30),
+        ] {
+            assert_eq!(parse(header, at).since(at).as_secs(), wait, "{header:?}");
+        }
+        assert_eq!(parse(Some("10"), Timestamp::LAST), Timestamp::LAST);
+    }
+}

@@ -1,0 +1,9 @@
+//! What the client promises to applications.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails by panicking too")]
+
+mod contract;
+mod dependencies;
+mod embedded;
+mod outbox;
+mod rows;

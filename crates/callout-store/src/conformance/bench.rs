@@ -1,0 +1,235 @@
+//! What the checks work with: a configuration, a clock that stands still, and short words.
+
+use super::Backend;
+use crate::model::{
+    Attempt, ClaimRequest, Claimed, Claims, Command, CommandRequest, LaneAsk, NewMessage,
+    PlanReport, PlanRequest, Settled, Settlement, Story,
+};
+use crate::store::Store;
+use callout_core::delivery::{self, Event, State};
+use callout_core::id::{ChannelName, MessageId, ReceiverName, WorkerId};
+use callout_core::level::Level;
+use callout_core::message::Message;
+use callout_core::outcome::{Blame, Outcome, Reason};
+use callout_core::plan::Directory;
+use callout_core::rate::Rate;
+use callout_core::receiver::Receiver;
+use callout_core::retry::RetryPolicy;
+use callout_core::route::Route;
+use callout_core::time::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a lease lasts here.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+
+/// Seconds after the start of the check.
+pub(super) fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_unix_ms(1_700_000_000_000).unwrap() + Duration::from_secs(seconds)
+}
+
+/// Ten bytes nobody in this process has seen.
+pub(super) fn entropy() -> [u8; 10] {
+    crate::clock::entropy()
+}
+
+pub(super) fn worker(n: u8) -> WorkerId {
+    WorkerId::new(at(0), [n; 10])
+}
+
+/// A store, its configuration and its channels' limits.
+pub(super) struct Bench {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) lanes: Vec<LaneAsk>,
+}
+
+impl Bench {
+    /// Two receivers: `ops` with the channels `a` and `b`, `lead` with `c`. Messages labelled
+    /// `for=both` go to both, critical ones and all others to `ops`.
+    pub(super) async fn new(backend: &dyn Backend) -> Self {
+        let receiver = |name: &str, channels: &[&str]| {
+            let name: ReceiverName = name.parse().unwrap();
+            let channels = channels.iter().map(|name| name.parse().unwrap()).collect();
+            let receiver = Receiver {
+                name: name.clone(),
+                channels,
+                failover_after: None,
+                mention_all: false,
+                mention: vec![],
+            };
+            (name, receiver)
+        };
+        let route = |labels: &[&str], to: &[&str]| Route {
+            levels: vec![],
+            labels: labels.iter().map(|text| text.parse().unwrap()).collect(),
+            to: to.iter().map(|name| name.parse().unwrap()).collect(),
+        };
+        let directory = Directory {
+            routes: vec![
+                route(&["for=both"], &["ops", "lead"]),
+                route(&["for=nobody"], &[]),
+                route(&["for=lead"], &["lead"]),
+                route(&[], &["ops"]),
+            ],
+            receivers: [receiver("ops", &["a", "b"]), receiver("lead", &["c"])].into(),
+            operator: Some("lead".parse().unwrap()),
+            retry: RetryPolicy::default(),
+        };
+        let lane = |name: &str| LaneAsk {
+            channel: name.parse().unwrap(),
+            rate: Rate::default(),
+            limit: 100,
+        };
+        Self {
+            store: backend.store().await,
+            directory: Arc::new(directory),
+            lanes: ["a", "b", "c"].map(lane).into(),
+        }
+    }
+
+    pub(super) fn lane(&mut self, name: &str) -> &mut LaneAsk {
+        self.lanes.iter_mut().find(|lane| lane.channel.as_str() == name).unwrap()
+    }
+
+    /// Enqueues a message dated at second 0 and returns its id.
+    pub(super) async fn enqueue(&self, message: Message) -> String {
+        let new = new(message);
+        let id = new.id.to_string();
+        let results = self.store.enqueue(vec![new]).await.unwrap();
+        assert!(results[0].as_ref().unwrap().fresh);
+        id
+    }
+
+    pub(super) async fn send(&self, level: Level, title: &str) -> String {
+        self.enqueue(Message::new(level, title)).await
+    }
+
+    pub(super) async fn plan(&self, now: Timestamp) -> PlanReport {
+        let directory = Arc::clone(&self.directory);
+        let ask = PlanRequest { now, directory, limit: 100, entropy: entropy() };
+        self.store.plan(ask).await.unwrap()
+    }
+
+    pub(super) async fn claim_as(&self, n: u8, now: Timestamp) -> Claims {
+        let ask = ClaimRequest {
+            now,
+            directory: Arc::clone(&self.directory),
+            worker: worker(n),
+            lease_until: now + LEASE,
+            lanes: self.lanes.clone(),
+            entropy: entropy(),
+        };
+        self.store.claim(ask).await.unwrap()
+    }
+
+    pub(super) async fn claim(&self, now: Timestamp) -> Claims {
+        self.claim_as(1, now).await
+    }
+
+    /// Plans and claims.
+    pub(super) async fn take(&self, now: Timestamp) -> Vec<Claimed> {
+        self.plan(now).await;
+        self.claim(now).await.claimed
+    }
+
+    /// Decides what follows from `outcome`, as a worker does.
+    pub(super) fn settlement(
+        &self,
+        claimed: &Claimed,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Settlement {
+        let State::Leased { lease, place } = &claimed.state else { panic!("it is not leased") };
+        let blocked = BTreeSet::new();
+        let given =
+            self.directory.given(&claimed.receiver, claimed.message.level, now, &blocked, 0);
+        let event = Event::Attempted(outcome.clone());
+        Settlement {
+            delivery: claimed.delivery,
+            token: lease.token,
+            after: delivery::step(&claimed.state, event, &given).unwrap(),
+            attempt: Some(Attempt {
+                number: place.tries,
+                channel: place.channel.clone(),
+                due_at: claimed.due_at,
+                wait: claimed.wait,
+                started_at: now,
+                duration: Duration::from_millis(5),
+                outcome,
+            }),
+            extra_sends: 0,
+            report: None,
+        }
+    }
+
+    pub(super) async fn settle(
+        &self,
+        claimed: &Claimed,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Settled {
+        let settlement = self.settlement(claimed, outcome, now);
+        self.store.settle(now, vec![settlement]).await.unwrap()[0]
+    }
+
+    pub(super) async fn story(&self, id: &str) -> Story {
+        self.store.story(id.to_owned()).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn command(&self, command: Command, id: &str, now: Timestamp) -> usize {
+        let ask = CommandRequest {
+            now,
+            directory: Arc::clone(&self.directory),
+            command,
+            messages: vec![id.to_owned()],
+            by: "a test".to_owned(),
+        };
+        self.store.command(ask).await.unwrap()
+    }
+
+    /// The titles of messages that tell the operator something.
+    pub(super) async fn reports(&self) -> Vec<String> {
+        let page = self.store.list(crate::model::Filter::default(), None, 100).await.unwrap();
+        let titles = page.messages.into_iter().map(|summary| summary.title);
+        titles.filter(|title| title.starts_with("Callout:")).collect()
+    }
+
+    /// How a message's deliveries stand: `receiver channel state`, in order.
+    pub(super) async fn standing(&self, id: &str) -> String {
+        let story = self.story(id).await;
+        let word = |delivery: &crate::model::Delivery| {
+            let channel: &ChannelName = &delivery.state.place().channel;
+            format!("{} {channel} {}", delivery.receiver, delivery.state.name())
+        };
+        let words: Vec<String> = story.deliveries.iter().map(word).collect();
+        format!("{}: {}", story.summary.state.name(), words.join(", "))
+    }
+}
+
+pub(super) fn new(message: Message) -> NewMessage {
+    NewMessage { id: MessageId::new(at(0), entropy()), created_at: at(0), message }
+}
+
+pub(super) fn labelled(title: &str, label: &str, value: &str) -> Message {
+    let mut message = Message::new(Level::Error, title);
+    message.labels.insert(label.to_owned(), value.to_owned());
+    message
+}
+
+pub(super) fn accepted() -> Outcome {
+    Outcome::Accepted(Reason::new(0, "ok"))
+}
+
+pub(super) fn busy() -> Outcome {
+    Outcome::Transient(Reason::new(503, "busy"))
+}
+
+pub(super) fn refused() -> Outcome {
+    Outcome::Rejected { blame: Blame::Endpoint, reason: Reason::new(403, "no") }
+}
+
+pub(super) fn titles(claimed: &[Claimed]) -> Vec<&str> {
+    claimed.iter().map(|claimed| claimed.message.title.as_str()).collect()
+}

@@ -1,0 +1,183 @@
+//! Leasing due deliveries.
+//!
+//! One range over the index per channel and urgency, so the cost does not grow with the backlog, with
+//! what is due later, or with another channel's backlog. Limits are spent in the transaction that
+//! leases, so neither a restart nor a second worker can exceed them.
+
+use super::body;
+use super::channel::{self, Channels, Gate};
+use super::delivery::{self, Scene};
+use super::journal;
+use super::report::Ids;
+use super::row::{self, Delivery, Trusted, delivery_columns, urgency};
+use super::tend;
+use super::tx::Tx;
+use crate::error::StoreError;
+use crate::model::{ClaimRequest, Claimed, Claims, LaneAsk};
+use callout_core::delivery::{Event, Lease, State};
+use callout_core::id::{ChannelName, DeliveryId};
+use callout_core::level::Level;
+use callout_core::time::Timestamp;
+use rusqlite::named_params;
+use std::sync::Arc;
+
+/// The most deliveries one channel gets in one go, whatever is asked for.
+const CLAIM_MAX: usize = 1024;
+
+pub(super) const DUE: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM callout_delivery
+     WHERE state = 'ready' AND channel = :channel AND urgency = :urgency AND ready_at <= :now
+     ORDER BY ready_at
+     LIMIT :limit"
+);
+
+pub(super) const NEXT_READY: &str = "
+    SELECT ready_at FROM callout_delivery
+     WHERE state = 'ready' AND channel = :channel AND urgency = :urgency
+     ORDER BY ready_at
+     LIMIT 1";
+
+/// What a claim has found out so far.
+pub(super) struct Sight<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) channels: Channels,
+    pub(super) ask: &'a ClaimRequest,
+    pub(super) claims: Claims,
+}
+
+impl Sight<'_> {
+    /// Something happens at `at`.
+    pub(super) fn look_again(&mut self, at: Timestamp) {
+        self.claims.next_at = Some(self.claims.next_at.map_or(at, |next| next.min(at)));
+    }
+}
+
+/// Steps what time has overtaken, then leases what may go now.
+pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, StoreError> {
+    let scene = Scene {
+        now: ask.now,
+        directory: &ask.directory,
+        blocked: channel::blocked(tx.db)?,
+        ids: Ids::new(ask.entropy),
+    };
+    let mut sight = Sight { scene, channels: Channels::default(), ask, claims: Claims::default() };
+    tend::tend(tx, &mut sight)?;
+    for lane in &ask.lanes {
+        take(tx, &mut sight, lane)?;
+    }
+    tend::look_ahead(tx, &mut sight)?;
+    sight.channels.write(tx)?;
+    Ok(sight.claims)
+}
+
+/// Leases what one channel may send now, most urgent first.
+fn take(tx: &mut Tx<'_>, sight: &mut Sight<'_>, lane: &LaneAsk) -> Result<(), StoreError> {
+    let now = sight.ask.now;
+    let gate = sight.channels.get(tx.db, &lane.channel)?.gate(now);
+    let mut left = match gate {
+        Gate::Open => lane.limit.min(CLAIM_MAX),
+        Gate::Probe => lane.limit.min(1),
+        Gate::Shut(_) => 0,
+    };
+    for level in Level::ALL.into_iter().rev() {
+        let room = sight.channels.get(tx.db, &lane.channel)?.room(&lane.rate, level, now);
+        let wanted = left.min(room);
+        if wanted > 0 {
+            for row in due(tx, &lane.channel, level, now, wanted)? {
+                if lease(tx, sight, lane, &row)? {
+                    left -= 1;
+                } else {
+                    // It made room for one that was not looked at.
+                    sight.claims.more = true;
+                }
+            }
+        }
+        note_what_waits(tx, sight, lane, level)?;
+    }
+    sight.claims.more |= left == 0 && lane.limit > CLAIM_MAX;
+    Ok(())
+}
+
+pub(super) fn due(
+    tx: &Tx<'_>,
+    channel: &ChannelName,
+    level: Level,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    let params = named_params! {
+        ":channel": channel.as_str(), ":urgency": urgency(level), ":now": now.unix_ms(),
+        ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+    };
+    tx.db.all("look for due deliveries", DUE, params, row::delivery)
+}
+
+/// Leases one delivery, unless it is too late or its message is damaged. Says whether it did.
+fn lease(
+    tx: &mut Tx<'_>,
+    sight: &mut Sight<'_>,
+    lane: &LaneAsk,
+    row: &Delivery,
+) -> Result<bool, StoreError> {
+    let now = sight.ask.now;
+    if row.expires_at <= now {
+        tend::expire(tx, sight, row)?;
+        return Ok(false);
+    }
+    let trusted = match body::read(tx.db, row.message)? {
+        Ok(trusted) => trusted,
+        Err(damaged) => {
+            journal::note(tx, now, row.message, "quarantined", &damaged.to_string())?;
+            delivery::happen(tx, &mut sight.scene, row, Event::Quarantined)?;
+            return Ok(false);
+        }
+    };
+    let lease =
+        Lease { owner: sight.ask.worker, token: row.token + 1, until: sight.ask.lease_until };
+    let Some(state) = delivery::happen(tx, &mut sight.scene, row, Event::Leased(lease))? else {
+        return Ok(false);
+    };
+    sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);
+    sight.claims.claimed.push(claimed(row, trusted, state));
+    Ok(true)
+}
+
+fn claimed(row: &Delivery, trusted: Trusted, state: State) -> Claimed {
+    Claimed {
+        delivery: DeliveryId(row.id),
+        id: trusted.id,
+        message: Arc::new(trusted.message),
+        created_at: trusted.created_at,
+        receiver: row.receiver.clone(),
+        state,
+        due_at: row.ready_at,
+        wait: row.wait,
+    }
+}
+
+/// Finds out when the first delivery that was not taken can go.
+fn note_what_waits(
+    tx: &Tx<'_>,
+    sight: &mut Sight<'_>,
+    lane: &LaneAsk,
+    level: Level,
+) -> Result<(), StoreError> {
+    let now = sight.ask.now;
+    let params = named_params! {":channel": lane.channel.as_str(), ":urgency": urgency(level)};
+    let first = tx
+        .db
+        .one("look for the next delivery", NEXT_READY, params, |row| row.get(0).map(row::time))?;
+    let Some(ready_at) = first else { return Ok(()) };
+    let channel = sight.channels.get(tx.db, &lane.channel)?;
+    let opens = match channel.gate(now) {
+        Gate::Shut(until) => Some(until),
+        Gate::Open | Gate::Probe => channel.reopens_at(&lane.rate, level, now),
+    };
+    // Without a place to send from, the end of a try brings the worker back.
+    if let Some(at) = opens.map(|at| at.max(ready_at)).or((ready_at > now).then_some(ready_at)) {
+        sight.look_again(at);
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What an operator does to messages that are already there.
+
+use super::body;
+use super::channel;
+use super::counter::Count;
+use super::delivery::{self, Scene};
+use super::journal;
+use super::list;
+use super::report::Ids;
+use super::row::Delivery;
+use super::tx::Tx;
+use crate::error::StoreError;
+use crate::model::{Command, CommandRequest};
+use callout_core::delivery::{Event, State};
+use callout_core::plan::{self, MessageState};
+use callout_core::time::Timestamp;
+use rusqlite::named_params;
+
+/// Messages that one transaction changes.
+pub(super) const CHUNK: usize = 256;
+
+pub(super) const FIND: &str = "
+    SELECT m.seq, p.state
+      FROM callout_message m CROSS JOIN callout_progress p ON p.seq = m.seq
+     WHERE m.id = :id";
+
+pub(super) const CANCEL_NEW: &str = "
+    UPDATE callout_progress SET state = 'cancelled', settled_at = :now
+     WHERE seq = :seq AND state = 'new'";
+
+pub(super) const PLAN_AGAIN: &str = "
+    UPDATE callout_progress SET state = 'new', why = NULL, settled_at = NULL
+     WHERE seq = :seq AND state = :was";
+
+pub(super) const PROLONG: &str =
+    "UPDATE callout_delivery SET expires_at = :expires_at WHERE id = :id";
+
+/// Carries out a command. Returns how many deliveries, or messages without any, it changed.
+pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, StoreError> {
+    let mut scene = Scene {
+        now: ask.now,
+        directory: &ask.directory,
+        blocked: channel::blocked(tx.db)?,
+        // Whoever gives the command sees what comes of it; nothing is reported.
+        ids: Ids::new([0; 10]),
+    };
+    let mut changed = 0;
+    for id in &ask.messages {
+        let found = tx.db.one("find the message", FIND, named_params! {":id": id}, |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        })?;
+        let Some((seq, state)) = found else { continue };
+        let rows = list::deliveries(tx.db, seq)?;
+        let n = if rows.is_empty() {
+            usize::from(without_deliveries(tx, ask, seq, &state)?)
+        } else {
+            with_deliveries(tx, &mut scene, ask, &rows)?
+        };
+        if n > 0 {
+            let event = match ask.command {
+                Command::Replay => "replayed",
+                Command::Cancel => "cancelled",
+            };
+            journal::note(tx, ask.now, seq, event, &format!("by {}", ask.by))?;
+            tx.news.work = true;
+        }
+        changed += n;
+    }
+    Ok(changed)
+}
+
+/// A message that was not planned, or could not be.
+fn without_deliveries(
+    tx: &mut Tx<'_>,
+    ask: &CommandRequest,
+    seq: i64,
+    state: &str,
+) -> Result<bool, StoreError> {
+    match (&ask.command, MessageState::from_name(state)) {
+        (Command::Cancel, None) => {
+            let params = named_params! {":seq": seq, ":now": ask.now.unix_ms()};
+            let changed = tx.db.execute("cancel the message", CANCEL_NEW, params)? == 1;
+            if changed {
+                tx.counters.add(Count::Messages(MessageState::Cancelled), 1);
+            }
+            Ok(changed)
+        }
+        (Command::Replay, Some(was @ (MessageState::Dead | MessageState::Cancelled))) => {
+            let params = named_params! {":seq": seq, ":was": state};
+            let changed = tx.db.execute("plan the message again", PLAN_AGAIN, params)? == 1;
+            if changed {
+                tx.counters.add(Count::Messages(was), -1);
+            }
+            Ok(changed)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn with_deliveries(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    ask: &CommandRequest,
+    rows: &[Delivery],
+) -> Result<usize, StoreError> {
+    let mut changed = 0;
+    for row in rows {
+        let event = match ask.command {
+            Command::Replay => Event::Replayed,
+            Command::Cancel => Event::Cancelled,
+        };
+        let Ok(after) = delivery::decide(scene, row, event) else { continue };
+        if after.standing() == row.state.standing() || !delivery::write(tx, row, &after, ask.now)? {
+            continue;
+        }
+        if let State::Ready { at, .. } = after {
+            prolong(tx, row, at)?;
+        }
+        changed += 1;
+    }
+    Ok(changed)
+}
+
+/// Gives a replayed delivery its whole time to live again.
+fn prolong(tx: &Tx<'_>, row: &Delivery, at: Timestamp) -> Result<(), StoreError> {
+    // What is damaged is found out when it is leased.
+    let ttl = body::read(tx.db, row.message)?.map_or(plan::TTL, |t| plan::ttl(&t.message));
+    let params = named_params! {":id": row.id, ":expires_at": (at + ttl).unix_ms()};
+    tx.db.execute("prolong the delivery", PROLONG, params).map(drop)
+}

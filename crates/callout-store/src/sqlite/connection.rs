@@ -1,0 +1,140 @@
+//! Opening the file so that it keeps its promise.
+//!
+//! Every setting that durability hangs on is read back: SQLite ignores what it cannot do without
+//! saying so. An existing database is never opened with ordinary file calls, because closing such a
+//! handle drops all of this process's locks on it.
+
+use super::fault::{broken, disk};
+use crate::error::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The first SQLite without the bug that corrupts a write-ahead log two connections reset at once.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long a writer waits for another process.
+const WRITER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a reader does.
+pub(super) const READER_PATIENCE: Duration = Duration::from_secs(2);
+/// Prepared statements kept for each connection; more than this crate has.
+const STATEMENTS_MAX: usize = 128;
+/// The write-ahead log is cut down to this after a checkpoint.
+const WAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// Pages in the log that start a checkpoint.
+const CHECKPOINT_PAGES: i64 = 1000;
+/// `PRAGMA synchronous` as SQLite reports FULL.
+const SYNCHRONOUS_FULL: i64 = 2;
+
+/// Creates an empty file nobody else can read. Returns whether it was created here.
+pub(super) fn create_private(path: &Path) -> Result<bool, StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(disk("create the database file")(e)),
+    }
+}
+
+/// Makes sure that the names in the folder of `path` survive a loss of power.
+pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    if cfg!(unix) {
+        let synced = File::open(folder(path)).and_then(|folder| folder.sync_all());
+        synced.map_err(disk("sync the folder of the database"))?;
+    }
+    Ok(())
+}
+
+/// The folder that `path` is in.
+pub(super) fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Opens the one connection that writes.
+pub(super) fn writer(path: &Path, is_new: bool) -> Result<Connection, StoreError> {
+    let connection = open(path, WRITER_PATIENCE)?;
+    if is_new {
+        // Only possible before the first page is written.
+        set(&connection, "auto_vacuum", "INCREMENTAL")?;
+    }
+    set(&connection, "journal_mode", "WAL")?;
+    set(&connection, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    set(&connection, "journal_size_limit", WAL_BYTES_MAX)?;
+    harden(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a connection that cannot write.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open(path, READER_PATIENCE)?;
+    harden(&connection)?;
+    set(&connection, "query_only", true)?;
+    expect(&connection, "query_only", 1)?;
+    // Whoever closes last would take the log away; leave that to writers.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(broken("configure the database"))?;
+    Ok(connection)
+}
+
+/// Opens an existing file without creating or promising anything.
+pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, StoreError> {
+    let found = rusqlite::version_number();
+    if found < SQLITE_VERSION_MIN {
+        return Err(StoreError::Unfit(format!(
+            "this program was built with SQLite {}, which can corrupt a database; 3.51.3 or newer is needed",
+            rusqlite::version()
+        )));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(broken("open the database"))?;
+    connection.busy_timeout(patience).map_err(broken("configure the database"))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn harden(connection: &Connection) -> Result<(), StoreError> {
+    set(connection, "synchronous", "FULL")?;
+    set(connection, "foreign_keys", true)?;
+    set(connection, "trusted_schema", false)?;
+    set(connection, "cell_size_check", true)?;
+    set(connection, "mmap_size", 0)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .map_err(broken("configure the database"))?;
+    let mode: String = connection
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .map_err(broken("read the journal mode"))?;
+    if mode != "wal" {
+        return Err(StoreError::Unfit(format!(
+            "the database keeps its journal as {mode:?}; it has to be a write-ahead log, on a local disk"
+        )));
+    }
+    expect(connection, "synchronous", SYNCHRONOUS_FULL)?;
+    expect(connection, "foreign_keys", 1)?;
+    expect(connection, "trusted_schema", 0)?;
+    expect(connection, "cell_size_check", 1)
+}
+
+fn set(connection: &Connection, name: &str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
+    // Some settings answer with a row, some do not.
+    connection.pragma_update(None, name, value).map_err(broken("configure the database"))
+}
+
+fn expect(connection: &Connection, name: &str, wanted: i64) -> Result<(), StoreError> {
+    let found: i64 = connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(broken("read a setting back"))?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(StoreError::Unfit(format!("the database has {name} = {found} and needs {wanted}")))
+}

@@ -1,0 +1,171 @@
+//! Writing down what `delivery::step` decided.
+
+use super::counter::Count;
+use super::journal;
+use super::report::{self, Ids};
+use super::row::{self, Delivery, delivery_columns};
+use super::tx::Tx;
+use crate::error::StoreError;
+use callout_core::delivery::{self, Event, Lease, Standing, State};
+use callout_core::id::ChannelName;
+use callout_core::plan::{Directory, MessageState};
+use callout_core::time::Timestamp;
+use rusqlite::named_params;
+use std::collections::BTreeSet;
+
+pub(super) const READ: &str =
+    concat!("SELECT ", delivery_columns!(), " FROM callout_delivery WHERE id = :id");
+
+pub(super) const MOVE: &str = "
+    UPDATE callout_delivery
+       SET state = :state, channel = :channel, attempt = :attempt, failover_at = :failover_at,
+           round = :round, plain = :plain, soft = :soft, tries = :tries, ready_at = :ready_at,
+           wait = :wait, lease_owner = :lease_owner, lease_token = :lease_token,
+           lease_until = :lease_until, leased_at = :leased_at, ended_at = :ended_at, cause = :cause
+     WHERE id = :id AND state = :was AND lease_token = :token";
+
+pub(super) const STANDINGS: &str = "SELECT state FROM callout_delivery WHERE message_seq = :seq";
+
+pub(super) const PROGRESS: &str = "SELECT state FROM callout_progress WHERE seq = :seq";
+
+pub(super) const SET_PROGRESS: &str = "
+    UPDATE callout_progress SET state = :state, settled_at = :settled_at
+     WHERE seq = :seq AND state = :was";
+
+/// What a decision inside the store depends on.
+pub(super) struct Scene<'a> {
+    pub(super) now: Timestamp,
+    pub(super) directory: &'a Directory,
+    /// Channels whose circuit is open.
+    pub(super) blocked: BTreeSet<ChannelName>,
+    /// For reports to the operator.
+    pub(super) ids: Ids,
+}
+
+/// Lets `event` happen to a delivery and tells the operator if that is news. Returns the new state;
+/// `None` if the event cannot happen or somebody else was faster.
+pub(super) fn happen(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Delivery,
+    event: Event,
+) -> Result<Option<State>, StoreError> {
+    let what = event.name();
+    let Ok(after) = decide(scene, row, event) else { return Ok(None) };
+    if after == row.state {
+        return Ok(None);
+    }
+    if !write(tx, row, &after, scene.now)? {
+        return Ok(None);
+    }
+    let (from, to) = (&row.state.place().channel, &after.place().channel);
+    if from != to && !matches!(row.state, State::Leased { .. }) {
+        let detail = format!("{}: {what}, from {from} to {to}", row.receiver);
+        journal::note(tx, scene.now, row.message, "moved", &detail)?;
+    }
+    if let Some(notice) = delivery::notice(&row.state, &after) {
+        report::delivery(tx, scene, notice, row)?;
+    }
+    Ok(Some(after))
+}
+
+/// What `event` leads to, without writing it.
+pub(super) fn decide(
+    scene: &Scene<'_>,
+    row: &Delivery,
+    event: Event,
+) -> Result<State, delivery::Illegal> {
+    let seed = row.id.unsigned_abs();
+    let given = scene.directory.given(&row.receiver, row.level, scene.now, &scene.blocked, seed);
+    delivery::step(&row.state, event, &given)
+}
+
+/// Writes the state that followed `row`, unless somebody else was faster, and sums up the message.
+pub(super) fn write(
+    tx: &mut Tx<'_>,
+    row: &Delivery,
+    after: &State,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if !save(tx, row, after, now)? {
+        return Ok(false);
+    }
+    let (from, to) = (row.state.place(), after.place());
+    let from = Count::deliveries(&from.channel, row.state.standing());
+    tx.counters.shift(Some(from), Count::deliveries(&to.channel, after.standing()));
+    if row.state.is_final() != after.is_final() {
+        sum_up(tx, row.message, now)?;
+    }
+    Ok(true)
+}
+
+fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bool, StoreError> {
+    let place = after.place();
+    let (ready_at, wait) = match after {
+        State::Ready { at, wait, .. } => (*at, *wait),
+        _ => (row.ready_at, row.wait),
+    };
+    let lease: Option<Lease> = match after {
+        State::Leased { lease, .. } => Some(*lease),
+        _ => None,
+    };
+    let (ended_at, cause) = match after {
+        State::Ready { .. } | State::Leased { .. } => (None, None),
+        State::Dead { at, cause, .. } => (Some(*at), Some(cause.name())),
+        State::Accepted { at, .. } | State::Expired { at, .. } | State::Cancelled { at, .. } => {
+            (Some(*at), None)
+        }
+    };
+    let params = named_params! {
+        ":id": row.id, ":was": row.state.name(), ":token": row.token,
+        ":state": after.name(), ":channel": place.channel.as_str(), ":attempt": place.attempt,
+        ":failover_at": place.failover_at.map(Timestamp::unix_ms), ":round": place.round,
+        ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
+        ":ready_at": ready_at.unix_ms(), ":wait": wait.name(),
+        ":lease_owner": lease.map(|lease| lease.owner.to_string()),
+        ":lease_token": lease.map_or(row.token, |lease| lease.token),
+        ":lease_until": lease.map(|lease| lease.until.unix_ms()),
+        ":leased_at": lease.map(|_| now.unix_ms()),
+        ":ended_at": ended_at.map(Timestamp::unix_ms), ":cause": cause,
+    };
+    Ok(tx.db.execute("write the delivery's state", MOVE, params)? == 1)
+}
+
+/// Brings a message's state in line with its deliveries.
+fn sum_up(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(), StoreError> {
+    const DOING: &str = "sum up the message";
+    let standings = tx.db.all(DOING, STANDINGS, named_params! {":seq": seq}, |row| {
+        row::word(row, 0, Standing::from_name)
+    })?;
+    let after = MessageState::of(standings);
+    let before = tx.db.one(DOING, PROGRESS, named_params! {":seq": seq}, |row| {
+        row::word(row, 0, MessageState::from_name)
+    })?;
+    match before {
+        Some(before) if before != after => set_progress(tx, seq, before, after, now),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Writes a planned message's state.
+pub(super) fn set_progress(
+    tx: &mut Tx<'_>,
+    seq: i64,
+    before: MessageState,
+    after: MessageState,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let settled_at = (after != MessageState::Pending).then(|| now.unix_ms());
+    let params = named_params! {
+        ":seq": seq, ":was": before.name(), ":state": after.name(), ":settled_at": settled_at,
+    };
+    if tx.db.execute("write the message's state", SET_PROGRESS, params)? == 1 {
+        tx.counters.shift(Some(Count::Messages(before)), Count::Messages(after));
+    }
+    Ok(())
+}
+
+/// Fetches a delivery.
+pub(super) fn read(tx: &Tx<'_>, id: i64) -> Result<Option<Delivery>, StoreError> {
+    tx.db.one("read the delivery", READ, named_params! {":id": id}, row::delivery)
+}

@@ -1,0 +1,106 @@
+//! Deleting old messages that are over.
+//!
+//! A walk by row number, bounded in each transaction, so that neither the disk nor other writers are
+//! held up. The newest message always stays: row numbers are never used twice.
+
+use super::counter::Count;
+use super::row::{self, time};
+use super::tx::Tx;
+use crate::error::StoreError;
+use crate::model::{PruneReport, PruneRequest};
+use callout_core::delivery::Standing;
+use callout_core::id::ChannelName;
+use callout_core::plan::MessageState;
+use callout_core::time::Timestamp;
+use rusqlite::named_params;
+
+/// The most messages looked at in one transaction, whatever is asked for.
+const PRUNE_MAX: usize = 1000;
+
+pub(super) const OLDEST: &str = "
+    SELECT p.seq, p.state, p.settled_at, m.created_at
+      FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+     WHERE p.seq > :after AND p.seq < (SELECT max(seq) FROM callout_message)
+     ORDER BY p.seq LIMIT :limit";
+
+pub(super) const DELIVERIES: &str = "
+    SELECT channel, state FROM callout_delivery WHERE message_seq = :seq";
+
+pub(super) const ATTEMPTS: &str = "
+    SELECT a.channel, a.outcome
+      FROM callout_delivery d CROSS JOIN callout_attempt a ON a.delivery_id = d.id
+     WHERE d.message_seq = :seq";
+
+pub(super) const DELETE: &str = "DELETE FROM callout_message WHERE seq = :seq";
+
+/// Gives a few free pages back to the disk.
+pub(super) const SHRINK: &str = "PRAGMA incremental_vacuum(200)";
+
+struct Old {
+    seq: i64,
+    /// `None` while it is new.
+    state: Option<MessageState>,
+    settled_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+/// Looks at up to `ask.limit` messages after row `ask.after` and deletes those that are over and old.
+pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, StoreError> {
+    let limit = ask.limit.clamp(1, PRUNE_MAX);
+    let params = named_params! {
+        ":after": ask.after, ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+    };
+    let rows = tx.db.all("look for old messages", OLDEST, params, |row| {
+        Ok(Old {
+            seq: row.get(0)?,
+            state: MessageState::from_name(row.get_ref(1)?.as_str()?),
+            settled_at: row.get::<_, Option<i64>>(2)?.map(time),
+            created_at: time(row.get(3)?),
+        })
+    })?;
+    let newest = ask.accepted_before.max(ask.dead_before);
+    let mut report = PruneReport::default();
+    let is_full = rows.len() == limit;
+    for old in rows {
+        if old.created_at >= newest {
+            report.next = None;
+            break;
+        }
+        report.next = is_full.then_some(old.seq);
+        if let Some(state) = is_over(&old, ask) {
+            delete(tx, old.seq, state)?;
+            report.deleted += 1;
+        }
+    }
+    if report.deleted > 0 {
+        tx.db.all("shrink the database", SHRINK, [], |_| Ok(()))?;
+    }
+    Ok(report)
+}
+
+/// The state of a message that may go.
+fn is_over(old: &Old, ask: &PruneRequest) -> Option<MessageState> {
+    let (state, settled_at) = old.state.zip(old.settled_at)?;
+    let before = match state {
+        MessageState::Pending => return None,
+        MessageState::Accepted | MessageState::Cancelled => ask.accepted_before,
+        MessageState::Dead | MessageState::Expired => ask.dead_before,
+    };
+    (settled_at < before).then_some(state)
+}
+
+fn delete(tx: &mut Tx<'_>, seq: i64, state: MessageState) -> Result<(), StoreError> {
+    let deliveries =
+        tx.db.all("count what goes", DELIVERIES, named_params! {":seq": seq}, |row| {
+            let standing = row::word(row, 1, Standing::from_name)?;
+            Ok(Count::deliveries(&row::channel(row)?, standing))
+        })?;
+    let attempts = tx.db.all("count what goes", ATTEMPTS, named_params! {":seq": seq}, |row| {
+        Ok(Count::Attempts(row::parsed::<ChannelName>(row, 0)?, row.get(1)?))
+    })?;
+    let message = Count::Messages(state);
+    for count in deliveries.into_iter().chain(attempts).chain([message]) {
+        tx.counters.add(count, -1);
+    }
+    tx.db.execute("delete the message", DELETE, named_params! {":seq": seq}).map(drop)
+}

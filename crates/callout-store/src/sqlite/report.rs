@@ -1,0 +1,113 @@
+//! Telling the operator about what the store itself had to decide.
+
+use super::body;
+use super::delivery::Scene;
+use super::enqueue;
+use super::row::Delivery;
+use super::tx::Tx;
+use crate::error::StoreError;
+use crate::model::NewMessage;
+use callout_core::delivery::Notice;
+use callout_core::id::{MessageId, ReceiverName, WorkerId};
+use callout_core::level::Level;
+use callout_core::message::{Message, TITLE_BYTES_MAX};
+use callout_core::outcome::Reason;
+use callout_core::plan;
+use callout_core::time::Timestamp;
+use rusqlite::named_params;
+
+pub(super) const LAST_WORDS: &str = "
+    SELECT code, detail FROM callout_attempt WHERE delivery_id = :delivery
+     ORDER BY number DESC LIMIT 1";
+
+/// Makes ids for reports from dice that were rolled elsewhere.
+#[derive(Debug)]
+pub(super) struct Ids {
+    entropy: [u8; 10],
+    made: u64,
+}
+
+impl Ids {
+    pub(super) fn new(entropy: [u8; 10]) -> Self {
+        Self { entropy, made: 0 }
+    }
+
+    /// Where nobody rolled dice: a worker's id is random, and each worker ends once.
+    pub(super) fn of_worker(worker: WorkerId) -> Self {
+        let digits = worker.to_string();
+        let byte = |n: usize| digits.get(2 * n..2 * n + 2);
+        let entropy = std::array::from_fn(|n| {
+            byte(n + 6).and_then(|hex| u8::from_str_radix(hex, 16).ok()).unwrap_or(0)
+        });
+        Self::new(entropy)
+    }
+
+    fn next(&mut self, now: Timestamp) -> MessageId {
+        self.made += 1;
+        let mut entropy = self.entropy;
+        // From the end, where an id carries neither its version nor its variant.
+        for (byte, count) in entropy.iter_mut().rev().zip(self.made.to_le_bytes()) {
+            *byte ^= count;
+        }
+        MessageId::new(now, entropy)
+    }
+}
+
+/// Reports on a delivery.
+pub(super) fn delivery(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    notice: Notice,
+    row: &Delivery,
+) -> Result<(), StoreError> {
+    let last_words = tx.db.one(
+        "read the last answer",
+        LAST_WORDS,
+        named_params! {":delivery": row.id},
+        |row| Ok(Reason { code: row.get(0)?, detail: row.get(1)? }.to_string()),
+    )?;
+    let about = body::rescued(tx, row.message)?;
+    let last_words = last_words.unwrap_or_default();
+    send(tx, scene, notice, &about, &row.receiver, &last_words)
+}
+
+/// Enqueues a report, if there is an operator to hear it.
+pub(super) fn send(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    notice: Notice,
+    about: &About,
+    receiver: &ReceiverName,
+    last_words: &str,
+) -> Result<(), StoreError> {
+    let About { id, message } = about;
+    let Some(message) = plan::report(notice, scene.directory, message, *id, receiver, last_words)
+    else {
+        return Ok(());
+    };
+    let report = NewMessage { id: scene.ids.next(scene.now), created_at: scene.now, message };
+    enqueue::insert(tx, &report).map(drop)
+}
+
+/// A message to report on, as far as it can be read.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    pub(super) id: MessageId,
+    pub(super) message: Message,
+}
+
+impl About {
+    /// What is left of a damaged row: enough to recognise it by.
+    pub(super) fn remains(id: &str, level: &str, title: &str) -> Self {
+        let mut clean = String::new();
+        for c in title.chars().filter(|c| !c.is_control()) {
+            if clean.len() + c.len_utf8() > TITLE_BYTES_MAX {
+                break;
+            }
+            clean.push(c);
+        }
+        let message = Message::new(level.parse().unwrap_or(Level::Error), clean);
+        let id = id.parse().unwrap_or_else(|_| MessageId::new(Timestamp::EPOCH, [0; 10]));
+        Self { id, message }
+    }
+}

@@ -1,0 +1,213 @@
+//! How rows become values. The only place that knows columns by position.
+
+use crate::enqueue::{Damaged, Row as Stored};
+use callout_core::delivery::{Cause, Lease, Place, Standing, State, Wait};
+use callout_core::id::{ChannelName, MessageId, ReceiverName};
+use callout_core::level::Level;
+use callout_core::message::Message;
+use callout_core::time::Timestamp;
+use rusqlite::Row;
+use rusqlite::types::{Type, ValueRef};
+use std::str::FromStr;
+
+/// The columns [`delivery`] reads.
+macro_rules! delivery_columns {
+    () => {
+        "id, message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
+         round, plain, soft, tries, ready_at, wait, lease_owner, lease_token, lease_until,
+         leased_at, ended_at, cause"
+    };
+}
+/// The columns [`message`] reads, after the row's number.
+macro_rules! message_columns {
+    () => {
+        "m.seq, m.id, m.level, m.title, m.body, m.details, m.idempotency_key, m.dedup_key,
+         m.delay_ms, m.ttl_ms, m.created_at, m.checksum"
+    };
+}
+pub(super) use {delivery_columns, message_columns};
+
+/// A row of `callout_delivery`.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) id: i64,
+    /// The message's row.
+    pub(super) message: i64,
+    pub(super) receiver: ReceiverName,
+    pub(super) level: Level,
+    pub(super) expires_at: Timestamp,
+    pub(super) state: State,
+    /// When it is, or had become, due.
+    pub(super) ready_at: Timestamp,
+    /// Why it is, or was, waiting.
+    pub(super) wait: Wait,
+    /// The token of the latest lease.
+    pub(super) token: i64,
+    pub(super) leased_at: Option<Timestamp>,
+}
+
+/// Reads [`delivery_columns`].
+pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let token = row.get(16)?;
+    let (ready_at, wait) = (time(row.get(13)?), word(row, 14, Wait::from_name)?);
+    let place = Place {
+        channel: parsed(row, 6)?,
+        attempt: row.get(7)?,
+        failover_at: row.get::<_, Option<i64>>(8)?.map(time),
+        round: row.get(9)?,
+        plain: row.get(10)?,
+        soft: row.get(11)?,
+        tries: row.get(12)?,
+    };
+    let at = row.get::<_, Option<i64>>(19)?.map_or(Timestamp::EPOCH, time);
+    let state = match word(row, 5, Standing::from_name)? {
+        Standing::Ready => State::Ready { at: ready_at, wait, place },
+        Standing::Leased => State::Leased {
+            lease: Lease { owner: parsed(row, 15)?, token, until: time(row.get(17)?) },
+            place,
+        },
+        Standing::Accepted => State::Accepted { at, place },
+        Standing::Dead => State::Dead { at, cause: word(row, 20, Cause::from_name)?, place },
+        Standing::Expired => State::Expired { at, place },
+        Standing::Cancelled => State::Cancelled { at, place },
+    };
+    Ok(Delivery {
+        id: row.get(0)?,
+        message: row.get(1)?,
+        receiver: parsed(row, 2)?,
+        level: level(row.get(3)?),
+        expires_at: time(row.get(4)?),
+        state,
+        ready_at,
+        wait,
+        token,
+        leased_at: row.get::<_, Option<i64>>(18)?.map(time),
+    })
+}
+
+/// Reads [`message_columns`]: the row's number, and its contents unless they are damaged.
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<(i64, Result<Stored, Damaged>)> {
+    Ok((row.get(0)?, stored(row)))
+}
+
+fn stored(row: &Row<'_>) -> Result<Stored, Damaged> {
+    Ok(Stored {
+        id: text(row, 1)?,
+        level: text(row, 2)?,
+        title: text(row, 3)?,
+        body: text(row, 4)?,
+        details: text(row, 5)?,
+        idempotency_key: optional_text(row, 6)?,
+        dedup_key: optional_text(row, 7)?,
+        delay_ms: integer(row, 8)?,
+        ttl_ms: integer(row, 9)?,
+        created_at: integer(row, 10)?.ok_or_else(|| unreadable(10, "it is missing"))?,
+        checksum: integer(row, 11)?,
+    })
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String, Damaged> {
+    optional_text(row, column)?.ok_or_else(|| unreadable(column, "it is missing"))
+}
+
+fn optional_text(row: &Row<'_>, column: usize) -> Result<Option<String>, Damaged> {
+    match row.get_ref(column).map_err(|e| unreadable(column, e))? {
+        ValueRef::Null => Ok(None),
+        ValueRef::Text(bytes) => {
+            let text = std::str::from_utf8(bytes).map_err(|e| unreadable(column, e))?;
+            Ok(Some(text.to_owned()))
+        }
+        ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => {
+            Err(unreadable(column, "it is no text"))
+        }
+    }
+}
+
+fn integer(row: &Row<'_>, column: usize) -> Result<Option<i64>, Damaged> {
+    row.get(column).map_err(|e| unreadable(column, e))
+}
+
+fn unreadable(column: usize, problem: impl std::fmt::Display) -> Damaged {
+    let name = ["seq", "id", "level", "title", "body", "details"].get(column).copied();
+    Damaged::Unreadable(format!("{}: {problem}", name.unwrap_or("another column")))
+}
+
+/// A message that can be trusted.
+#[derive(Clone, Debug)]
+pub(super) struct Trusted {
+    pub(super) id: MessageId,
+    pub(super) created_at: Timestamp,
+    pub(super) message: Message,
+}
+
+/// Checks a row as if it had just been written.
+pub(super) fn trusted(row: Result<Stored, Damaged>) -> Result<Trusted, Damaged> {
+    let row = row?;
+    let message = row.message()?;
+    let id = row.id.parse().map_err(|e| Damaged::Unreadable(format!("id: {e}")))?;
+    let created_at = Timestamp::from_unix_ms(row.created_at)
+        .ok_or_else(|| Damaged::Unreadable("created_at is no time".to_owned()))?;
+    Ok(Trusted { id, created_at, message })
+}
+
+/// A column as text, with whatever is no UTF-8 replaced.
+pub(super) fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Null | ValueRef::Real(_) => String::new(),
+    })
+}
+
+/// A time; one outside the calendar becomes its nearest end.
+pub(super) fn time(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms).unwrap_or(if ms < 0 { Timestamp::EPOCH } else { Timestamp::LAST })
+}
+
+/// A level as the number that urgency is sorted by.
+pub(super) fn urgency(level: Level) -> i64 {
+    match level {
+        Level::Info => 0,
+        Level::Warning => 1,
+        Level::Error => 2,
+        Level::Critical => 3,
+    }
+}
+
+fn level(urgency: i64) -> Level {
+    match urgency {
+        ..=0 => Level::Info,
+        1 => Level::Warning,
+        2 => Level::Error,
+        3.. => Level::Critical,
+    }
+}
+
+/// A column whose words are fixed.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    read(text).ok_or_else(|| strange(column, format!("{text:?} is no word known here").into()))
+}
+
+/// A column that holds a name.
+pub(super) fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    row.get_ref(column)?.as_str()?.parse().map_err(|e: T::Err| strange(column, Box::new(e)))
+}
+
+/// A channel's name in the first column.
+pub(super) fn channel(row: &Row<'_>) -> rusqlite::Result<ChannelName> {
+    parsed(row, 0)
+}
+
+fn strange(column: usize, problem: crate::error::BackendError) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem)
+}

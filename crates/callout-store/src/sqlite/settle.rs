@@ -1,0 +1,75 @@
+//! Writing down what became of claimed deliveries.
+//!
+//! Every change names the lease under which the work was done. If that lease is not the current one,
+//! the try is kept as late evidence and the state is left to whoever owns it now.
+
+use super::attempt;
+use super::channel::Channels;
+use super::delivery;
+use super::enqueue;
+use super::row::Delivery;
+use super::tx::Tx;
+use crate::error::StoreError;
+use crate::model::{Settled, Settlement};
+use callout_core::delivery::State;
+use callout_core::time::Timestamp;
+
+/// Settles each in turn, all or nothing.
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    settlements: &[Settlement],
+) -> Result<Vec<Settled>, StoreError> {
+    let mut channels = Channels::default();
+    let settled =
+        settlements.iter().map(|settlement| settle_one(tx, &mut channels, now, settlement));
+    let settled = settled.collect::<Result<_, _>>()?;
+    channels.write(tx)?;
+    Ok(settled)
+}
+
+fn settle_one(
+    tx: &mut Tx<'_>,
+    channels: &mut Channels,
+    now: Timestamp,
+    settlement: &Settlement,
+) -> Result<Settled, StoreError> {
+    let row = delivery::read(tx, settlement.delivery.0)?;
+    let Some(row) = row.filter(|row| holds(row, settlement.token)) else {
+        return late(tx, channels, now, settlement);
+    };
+    if !delivery::write(tx, &row, &settlement.after, now)? {
+        return late(tx, channels, now, settlement);
+    }
+    if let Some(attempt) = &settlement.attempt {
+        attempt::write(tx, settlement.delivery, attempt)?;
+        let channel = channels.get(tx.db, &attempt.channel)?;
+        channel.learn(&attempt.outcome, now);
+        channel.overspend(settlement.extra_sends, now);
+    }
+    if let Some(report) = &settlement.report {
+        enqueue::insert(tx, report)?;
+    }
+    Ok(Settled::Written)
+}
+
+fn holds(row: &Delivery, token: i64) -> bool {
+    matches!(row.state, State::Leased { lease, .. } if lease.token == token)
+}
+
+fn late(
+    tx: &mut Tx<'_>,
+    channels: &mut Channels,
+    now: Timestamp,
+    settlement: &Settlement,
+) -> Result<Settled, StoreError> {
+    let Some(attempt) = &settlement.attempt else { return Ok(Settled::Late) };
+    if delivery::read(tx, settlement.delivery.0)?.is_none() {
+        return Ok(Settled::Late);
+    }
+    if attempt::write_late(tx, settlement.delivery, attempt)? {
+        return Ok(Settled::Written);
+    }
+    channels.get(tx.db, &attempt.channel)?.overspend(settlement.extra_sends, now);
+    Ok(Settled::Late)
+}

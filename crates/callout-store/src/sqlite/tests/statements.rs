@@ -1,0 +1,118 @@
+//! Every statement prepares, and the hot ones use their indexes.
+
+use super::super::{
+    attempt, body, channel, claim, command, counter, delivery, enqueue, journal, lease, list,
+    migrate, plan, prune, report, stats, story, tend, watch,
+};
+use super::{path, store};
+use crate::enqueue::{FIND_BY_KEY, INSERT};
+use expect_test::expect_file;
+use rusqlite::Connection;
+
+/// Every statement; those whose plan matters come with a name.
+const STATEMENTS: &[(&str, &str)] = &[
+    ("", INSERT),
+    ("find by idempotency key", FIND_BY_KEY),
+    ("tries of a delivery", attempt::OF_DELIVERY),
+    ("one try", attempt::READ),
+    ("", attempt::WRITE),
+    ("", body::QUARANTINE),
+    ("message of a delivery", body::READ),
+    ("", body::REMAINS),
+    ("", channel::BLOCKED),
+    ("", channel::READ),
+    ("", channel::WRITE),
+    ("due deliveries of a channel and urgency", claim::DUE),
+    ("next delivery of a channel and urgency", claim::NEXT_READY),
+    ("", command::CANCEL_NEW),
+    ("message by id", command::FIND),
+    ("", command::PLAN_AGAIN),
+    ("", command::PROLONG),
+    ("", counter::ADD),
+    ("", counter::READ),
+    ("move a delivery", delivery::MOVE),
+    ("", delivery::PROGRESS),
+    ("", delivery::READ),
+    ("", delivery::SET_PROGRESS),
+    ("states of a message's deliveries", delivery::STANDINGS),
+    ("", enqueue::HOLDER_OF_ID),
+    ("holder of an idempotency key", enqueue::HOLDER_OF_KEY),
+    ("", journal::NOTE),
+    ("", lease::FORGET),
+    ("leases of a worker", lease::LEASES_OF),
+    ("", lease::REGISTER),
+    ("", lease::WORKERS),
+    ("list, newest first", list::ALL),
+    ("deliveries of a message", list::DELIVERIES),
+    ("list in a state, newest first", list::IN_STATE),
+    ("find by prefix", list::WITH_PREFIX),
+    ("", migrate::HAS_VERSIONS),
+    ("", migrate::VERSIONS),
+    ("", plan::INSERT),
+    ("new messages", plan::NEW),
+    ("", plan::PLANNED),
+    ("tries of a message", prune::ATTEMPTS),
+    ("", prune::DELETE),
+    ("", prune::DELIVERIES),
+    ("oldest messages", prune::OLDEST),
+    ("", prune::SHRINK),
+    ("last words", report::LAST_WORDS),
+    ("", stats::CHANNELS),
+    ("latest deliveries", stats::LATEST),
+    ("count new messages", stats::NEW),
+    ("journal of a message", story::JOURNAL),
+    ("story by id", story::READ),
+    ("expired deliveries", tend::EXPIRED),
+    ("ended leases", tend::LEASE_ENDED),
+    ("next waiting channel", tend::NEXT_CHANNEL),
+    ("next expiry", tend::NEXT_EXPIRY),
+    ("next failover", tend::NEXT_FAILOVER),
+    ("next lease end", tend::NEXT_LEASE_END),
+    ("deliveries of a removed channel", tend::OF_CHANNEL),
+    ("overdue deliveries", tend::OVERDUE),
+    ("what is new", watch::LATEST),
+];
+
+#[test]
+fn every_statement_prepares() {
+    let (folder, _store) = store();
+    let connection = Connection::open(path(&folder)).unwrap();
+    for (_, sql) in STATEMENTS {
+        connection.prepare(sql).unwrap_or_else(|e| panic!("{e}: {sql}"));
+    }
+}
+
+#[test]
+fn no_statement_is_missing_above() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sqlite");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources =
+        files.filter(|file| file.is_file()).map(|file| std::fs::read_to_string(file).unwrap());
+    let declared: usize = sources
+        .map(|source| {
+            let is_statement =
+                |line: &&str| line.starts_with("pub(super) const ") && line.contains(": &str =");
+            source.lines().filter(is_statement).count()
+        })
+        .sum();
+    // Two of them are the enqueue contract's, in a file of its own.
+    assert_eq!(declared, STATEMENTS.len() - 2);
+}
+
+#[test]
+fn hot_statements_use_their_indexes() {
+    let (folder, _store) = store();
+    let connection = Connection::open(path(&folder)).unwrap();
+    let mut plans = String::new();
+    for (name, sql) in STATEMENTS.iter().filter(|(name, _)| !name.is_empty()) {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+        plans += &format!("{name}\n");
+        for step in steps {
+            let step = step.unwrap();
+            assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
+            plans += &format!("    {step}\n");
+        }
+    }
+    expect_file!["./query_plans.txt"].assert_eq(&plans);
+}

@@ -1,0 +1,199 @@
+//! One file for each command, and what they share: configuration, store, failure.
+
+pub mod backup;
+pub mod channels;
+pub mod check;
+pub mod completions;
+pub mod init;
+pub mod list;
+pub mod man;
+pub mod migrate;
+pub mod operate;
+pub mod prune;
+pub mod select;
+pub mod send;
+pub mod serve;
+pub mod show;
+pub mod stats;
+pub mod test;
+pub mod why;
+
+use crate::cli::{Cli, Command};
+use crate::config::{self, Config, ConfigErrors};
+use crate::{demo, print};
+use callout_store::clock::{Clock as _, SystemClock};
+use callout_store::{Create, SqliteStore, StoreError};
+use std::fmt::Display;
+use std::path::Path;
+
+/// The exit code for a thing that failed.
+pub const FAILED: u8 = 1;
+/// The exit code for wrong usage.
+pub const USAGE: u8 = 2;
+/// The exit code for a wrong configuration (`EX_CONFIG`).
+pub const CONFIG: u8 = 78;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// The thing asked for failed, and the command's data says so already.
+    Said,
+    /// The thing asked for failed.
+    Failed {
+        /// What and why.
+        error: anyhow::Error,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// The command was called in a way that makes no sense.
+    Usage {
+        /// What is wrong.
+        problem: String,
+        /// What to type instead.
+        help: String,
+    },
+    /// The configuration is wrong.
+    Config(ConfigErrors),
+}
+
+impl Failure {
+    /// A failure with a remedy.
+    pub fn new(problem: impl Display, help: impl Display) -> Self {
+        Self::Failed { error: anyhow::anyhow!("{problem}"), help: Some(help.to_string()) }
+    }
+
+    /// Wrong usage with what to type instead.
+    pub fn usage(problem: impl Display, help: impl Display) -> Self {
+        Self::Usage { problem: problem.to_string(), help: help.to_string() }
+    }
+
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Said | Self::Failed { .. } => FAILED,
+            Self::Usage { .. } => USAGE,
+            Self::Config(_) => CONFIG,
+        }
+    }
+
+    /// Says it to the person.
+    pub fn print(&self) {
+        match self {
+            Self::Said => {}
+            Self::Failed { error, help } => {
+                print::error(print::clean(&error.to_string()));
+                for cause in error.chain().skip(1) {
+                    print::talk(format_args!("  {}", print::clean(&cause.to_string())));
+                }
+                if let Some(help) = help {
+                    print::talk(format_args!("  help: {help}"));
+                }
+            }
+            Self::Usage { problem, help } => {
+                print::error(problem);
+                print::talk(format_args!("  help: {help}"));
+            }
+            Self::Config(errors) => print_config_errors(errors),
+        }
+    }
+}
+
+fn print_config_errors(ConfigErrors(errors): &ConfigErrors) {
+    for (n, error) in errors.iter().enumerate() {
+        if n > 0 {
+            print::talk("");
+        }
+        print::error(error);
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed { error, help: None }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let help = match &error {
+            StoreError::Busy(_) => Some("another process keeps it busy; ask again"),
+            StoreError::Full(_) => Some("free some space, then ask again"),
+            StoreError::CommitUnknown(_) => {
+                Some("look with `callout list`, or ask again with the same --idempotency-key")
+            }
+            _ => None,
+        };
+        Self::Failed { error: error.into(), help: help.map(str::to_owned) }
+    }
+}
+
+/// Carries a command out.
+///
+/// # Errors
+/// Why it did not do what it was asked.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let named = cli.config.as_deref();
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args, named),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args, named),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Send(args) => wait_for(send::run(&args, named)),
+        Command::List(args) => wait_for(list::run(&args, named)),
+        Command::Show(args) => wait_for(show::run(&args, named)),
+        Command::Why(args) => wait_for(why::run(&args, named)),
+        Command::Replay(args) => wait_for(operate::run(operate::Verb::Replay, &args, named)),
+        Command::Cancel(args) => wait_for(operate::run(operate::Verb::Cancel, &args, named)),
+        Command::Channels(args) => wait_for(channels::run(&args, named)),
+        Command::Test(args) => wait_for(test::run(&args, named)),
+        Command::Stats(args) => wait_for(stats::run(&args, named)),
+        Command::Backup(args) => wait_for(backup::run(&args, named)),
+        Command::Prune(args) => wait_for(prune::run(&args, named)),
+        Command::Migrate(args) => wait_for(migrate::run(&args, named)),
+    }
+}
+
+/// Runs a command's future to its end on this thread.
+///
+/// # Errors
+/// Its own, or that there is no runtime.
+pub fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(anyhow::Error::from)?.block_on(work)
+}
+
+/// Finds, reads and checks the configuration.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn config(named: Option<&Path>) -> Result<Config, Failure> {
+    Ok(config::load(&config::locate(named)?)?)
+}
+
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// What the store says.
+pub fn open(config: &Config, create: Create) -> Result<SqliteStore, Failure> {
+    let now = SystemClock.now();
+    SqliteStore::open(&config.store_path, create, now).map_err(|error| {
+        let place = format!("the store at {} cannot be opened", config.store_path.display());
+        match Failure::from(error) {
+            Failure::Failed { error, help } => {
+                Failure::Failed { error: error.context(place), help }
+            }
+            other => other,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

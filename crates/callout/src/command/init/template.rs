@@ -1,0 +1,127 @@
+//! The configuration that `callout init` writes: every default as a commented line, and the sections
+//! of channels from their specifications.
+
+use callout_channels::REGISTRY;
+use callout_channels::channel::{Field, Spec, Value};
+use std::fmt::Write as _;
+
+const HEAD: &str = r#"# Callout's configuration. `callout check` says what is wrong with it.
+# Commented lines show the defaults. Relative paths start at this file's folder.
+# A secret is "literal", { env = "NAME" } or { file = "path" }.
+
+# The language for people: "en" or "zh". Default: that of the environment.
+# locale = "en"
+
+[store]
+# url = "sqlite:callout.db"
+# How long messages that are over are kept: accepted and cancelled ones, dead and expired ones.
+# retention = { accepted = "7d", dead = "30d" }
+
+[server]
+# listen = "127.0.0.1:8470"
+# The server's address as others see it.
+# public_url = "https://callout.example.com"
+# Signs links in messages.
+ack_key = { file = "ack.key" }
+
+# Who may use the HTTP API. Scopes: send, read, operate.
+[[server.tokens]]
+name = "api"
+token = { file = "api.token" }
+scopes = ["send", "read", "operate"]
+
+[http]
+# A proxy for everything that is sent. Default: none.
+# proxy = "http://proxy.example.com:3128"
+# Further trusted root certificates, as a PEM file. Default: none.
+# roots = "roots.pem"
+# Link-local addresses that may be called all the same.
+# allow_link_local = []
+# How long one request may take, 5s to 30s.
+# timeout = "15s"
+
+[retry]
+# The longest wait before the second try on a channel; each further one doubles, up to cap.
+# base = "2s"
+# cap = "5m"
+# Tries on one channel before the next channel's turn.
+# attempts = 3
+# The longest pause after a whole chain failed; each further one doubles, up to round_cap.
+# round_base = "15s"
+# round_cap = "15m"
+
+# Whom messages can mention, by name, with their ids at each kind of channel.
+# [people.alice]
+"#;
+
+const MIDDLE: &str = r#"
+# Channels: the ways out. Every channel also takes
+#   rate = "20/min"      how often it may be used; default: what the provider allows
+#   concurrency = 4      sends at a time, 1 to 256
+# This first one is a placeholder; put your own address here, or another kind of channel.
+[channels.placeholder]
+kind = "webhook"
+url = "http://127.0.0.1:9000/"
+"#;
+
+const TAIL: &str = r#"
+# Receivers: ordered lists of channels; the first that accepts wins.
+[receivers.ops]
+channels = ["placeholder"]
+# How long one channel may keep failing before the next one's turn. Default: 20s for critical
+# messages, 2m for others.
+# failover_after = "20s"
+# Mention everybody in critical and error messages.
+# mention_all = false
+# Mention these people, by name, in every message.
+# mention = []
+
+# Who hears of messages that cannot be delivered.
+[operator]
+receiver = "ops"
+
+# Routes: the first that matches decides. The last one has to match everything.
+# [[routes]]
+# match = { level = ["error", "critical"], labels = ["env=prod", 'host=~"db-.*"'] }
+# to = ["ops"]
+
+[[routes]]
+to = ["ops"]
+"#;
+
+/// The whole file.
+pub fn template() -> String {
+    let mut text = HEAD.to_owned();
+    for registration in REGISTRY {
+        _ = writeln!(text, "# {} = \"...\"", registration.spec.kind);
+    }
+    text.push_str(MIDDLE);
+    for registration in REGISTRY {
+        text.push_str(&channel(registration.spec));
+    }
+    text.push_str(TAIL);
+    text
+}
+
+fn channel(spec: &Spec) -> String {
+    let kind = spec.kind;
+    let mut text = format!("\n# {}\n# [channels.my-{kind}]\n# kind = \"{kind}\"\n", spec.title);
+    _ = writeln!(text, "# rate = \"{}\"", spec.rate);
+    for field in spec.fields {
+        _ = writeln!(text, "# # {}\n# {} = {}", field.doc, field.name, example(spec, field));
+    }
+    text
+}
+
+fn example(spec: &Spec, field: &Field) -> String {
+    match field.value {
+        Value::Secret | Value::Secrets => {
+            let name = format!("{}_{}", spec.kind, field.name).to_uppercase();
+            format!("{{ env = \"{name}\" }}")
+        }
+        Value::Url => "\"https://...\"".to_owned(),
+        Value::Text => "\"...\"".to_owned(),
+        Value::Switch => "false".to_owned(),
+        Value::Texts => "{}".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! The HTTP server: the API for producers and operators, health and metrics.
+//!
+//! It has an accept loop of its own because a server in front of people and strangers has to limit what
+//! each of them may hold: the time a request takes, connections in all and from one address. Nothing
+//! answers without a credential but `/healthz` and `/readyz`.
+
+mod answer;
+pub(crate) mod api;
+pub(crate) mod auth;
+mod metrics;
+
+use api::Api;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// How long a client may take to send its request's headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most connections at once.
+const CONNECTIONS_MAX: usize = 1024;
+/// The most connections at once from one address.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
+/// How long requests under way may take when the program stops.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` completes, then lets requests under way end.
+pub(crate) async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Output = ()>) {
+    let clock = api.clock.clone();
+    let router = api::router(api);
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let guests = Guests::default();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (Ok(permit), Some(guest)) =
+                    (room.clone().try_acquire_owned(), guests.admit(peer.ip()))
+                else {
+                    tracing::debug!(%peer, "connection refused: too many are open");
+                    continue;
+                };
+                let connection = graceful.watch(connection(stream, peer, &router));
+                tokio::spawn(async move {
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%peer, %error, "connection ended early");
+                    }
+                    drop((permit, guest));
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                clock.wait_until(clock.now() + ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => (),
+        () = clock.wait_until(clock.now() + GOODBYE) => (),
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+
+fn connection(stream: TcpStream, peer: SocketAddr, router: &Router) -> Connection {
+    let router: Router = router.clone().layer(Extension(ConnectInfo(peer)));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}
+
+/// Binds the address to listen on.
+pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Open connections by address.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One open connection; leaves when dropped.
+struct Guest {
+    guests: Guests,
+    address: IpAddr,
+}
+
+impl Guests {
+    fn admit(&self, address: IpAddr) -> Option<Guest> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= CONNECTIONS_PER_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Guest { guests: self.clone(), address })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut open = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The routes.
+//!
+//! Each one is listed once, in [`router`], with the scope it needs; a test walks the same table with
+//! every kind of credential.
+
+use super::answer::Failure;
+use super::auth::Gate;
+use super::metrics;
+use crate::config::Scope;
+use crate::json;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use callout_core::id::{MessageId, ReceiverName};
+use callout_core::message::{MESSAGE_BYTES_MAX, Message};
+use callout_core::plan::{Directory, MessageState};
+use callout_core::time::Timestamp;
+use callout_store::model::{Command, CommandRequest, Filter, Found, NewMessage, Story};
+use callout_store::{Store, StoreError};
+use callout_worker::{Clock, Status};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long a client may take to send its body, and we to answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// A worker that has not gone round for so long is not ready.
+const STALL: Duration = Duration::from_secs(30);
+/// Messages on a page if the client does not say.
+const PAGE: usize = 50;
+/// The most messages on a page.
+const PAGE_MAX: usize = 500;
+
+/// What the routes work with.
+pub(crate) struct Api {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) gate: Gate,
+    pub(crate) worker: Status,
+    /// Set once the program is asked to stop.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// All routes.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let guarded = |scope: Scope| middleware::from_fn_with_state((api.clone(), scope), guard);
+    Router::new()
+        .route("/v1/messages", post(enqueue).layer(guarded(Scope::Send)))
+        .route("/v1/messages", get(list).layer(guarded(Scope::Read)))
+        .route("/v1/messages/{id}", get(show).layer(guarded(Scope::Read)))
+        .route("/v1/messages/{id}/cancel", post(cancel).layer(guarded(Scope::Operate)))
+        .route("/v1/messages/{id}/replay", post(replay).layer(guarded(Scope::Operate)))
+        .route("/metrics", get(metrics).layer(guarded(Scope::Read)))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Failure::not_found() })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this address has no such method",
+            )
+        })
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), in_time))
+        .with_state(api)
+}
+
+async fn guard(
+    State((api, scope)): State<(Arc<Api>, Scope)>,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match api.gate.check(request.headers(), peer.ip(), scope, api.clock.now()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn in_time(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let until = api.clock.now() + REQUEST_TIMEOUT;
+    let mut response = tokio::select! {
+        response = next.run(request) => response,
+        () = api.clock.wait_until(until) => {
+            Failure::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long").into_response()
+        }
+    };
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    let nosniff = header::HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}
+
+async fn enqueue(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Failure> {
+    let body = body.map_err(|e| Failure::new(e.status(), "unreadable_body", e.body_text()))?;
+    let mut message: Message = serde_json::from_slice(&body)
+        .map_err(|e| Failure::bad_request(format!("the body is no message: {e}")))?;
+    if let Some(key) = headers.get("idempotency-key") {
+        let key = key
+            .to_str()
+            .map_err(|_| Failure::bad_request("the header Idempotency-Key is no plain text"))?;
+        message.idempotency_key = Some(key.to_owned());
+    }
+    if let Some(name) = unknown_receiver(&message, &api.directory) {
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "unknown_receiver",
+            format!("no receiver is called {name:?}"),
+        ));
+    }
+    let created_at = api.clock.now();
+    let id = MessageId::new(created_at, api.clock.entropy());
+    let enqueued = api.store.enqueue(vec![NewMessage { id, created_at, message }]).await?;
+    let enqueued = enqueued.into_iter().next().unwrap_or(Err(StoreError::Closed))?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": enqueued.id.to_string() }))).into_response())
+}
+
+fn unknown_receiver<'a>(message: &'a Message, directory: &Directory) -> Option<&'a str> {
+    let known = |name: &&String| {
+        name.parse::<ReceiverName>().is_ok_and(|name| directory.receivers.contains_key(&name))
+    };
+    message.to.iter().find(|name| !known(name)).map(String::as_str)
+}
+
+/// The query of a list. `label` is `name=value`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    state: Option<String>,
+    level: Option<String>,
+    receiver: Option<String>,
+    channel: Option<String>,
+    label: Option<String>,
+    since: Option<String>,
+    limit: Option<usize>,
+    after: Option<i64>,
+}
+
+impl ListQuery {
+    fn filter(&self) -> Result<Filter, Failure> {
+        fn read<T>(
+            name: &str,
+            value: Option<&String>,
+            parse: impl Fn(&str) -> Option<T>,
+        ) -> Result<Option<T>, Failure> {
+            let bad = |value: &str| Failure::bad_request(format!("{value:?} is no {name}"));
+            value.map(|value| parse(value).ok_or_else(|| bad(value))).transpose()
+        }
+        let label = |text: &str| {
+            text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+        };
+        let instant = |text: &str| {
+            Timestamp::from_unix_ms(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+        };
+        Ok(Filter {
+            state: read("state", self.state.as_ref(), MessageState::from_name)?,
+            level: read("level", self.level.as_ref(), |text| text.parse().ok())?,
+            receiver: read("receiver", self.receiver.as_ref(), |text| text.parse().ok())?,
+            channel: read("channel", self.channel.as_ref(), |text| text.parse().ok())?,
+            labels: read("label", self.label.as_ref(), label)?.into_iter().collect(),
+            since: read("RFC 3339 time", self.since.as_ref(), instant)?,
+        })
+    }
+}
+
+async fn list(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Failure> {
+    let Query(query) = query.map_err(|e| Failure::bad_request(e.body_text()))?;
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let page = api.store.list(query.filter()?, query.after, limit).await?;
+    Ok(Json(json!({ "messages": json::page(&page), "next": page.next })))
+}
+
+async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+    Ok(Json(json::story(&find(&api, id).await?)))
+}
+
+async fn find(api: &Api, id: String) -> Result<Story, Failure> {
+    match api.store.find(id).await? {
+        Found::One(id) => api.store.story(id).await?.ok_or_else(Failure::not_found),
+        Found::None => Err(Failure::not_found()),
+        Found::Many(_) => {
+            Err(Failure::bad_request("several messages begin like that; give more of the id"))
+        }
+    }
+}
+
+async fn cancel(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    command(&api, id, Command::Cancel).await
+}
+
+async fn replay(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    command(&api, id, Command::Replay).await
+}
+
+async fn command(api: &Api, id: String, command: Command) -> Result<Json<Value>, Failure> {
+    let story = find(api, id).await?;
+    let changed = api
+        .store
+        .command(CommandRequest {
+            now: api.clock.now(),
+            directory: api.directory.clone(),
+            command,
+            messages: vec![story.summary.id.clone()],
+            by: "the API".to_owned(),
+        })
+        .await?;
+    if changed == 0 {
+        let message =
+            format!("the message is {}, so there is nothing to do", story.summary.state.name());
+        return Err(Failure::new(StatusCode::CONFLICT, "nothing_to_do", message));
+    }
+    Ok(Json(json!({ "id": story.summary.id, "deliveries": changed })))
+}
+
+async fn metrics(State(api): State<Arc<Api>>) -> Result<Response, Failure> {
+    let now = api.clock.now();
+    let (stats, health) = (api.store.stats(now).await?, api.store.health().await?);
+    let text = metrics::text(&stats, &health, api.worker.last_turn(), now).map_err(|_| {
+        Failure::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the metrics could not be written",
+        )
+    })?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Ready: not stopping, the worker goes round, and the store answers.
+async fn ready(State(api): State<Arc<Api>>) -> Response {
+    let now = api.clock.now();
+    let trouble = if api.stopping.load(Ordering::Relaxed) {
+        Some("stopping".to_owned())
+    } else if !api.worker.is_running() {
+        Some("the worker has ended".to_owned())
+    } else if now.since(api.worker.last_turn()) > STALL {
+        Some("the worker hangs".to_owned())
+    } else {
+        api.store.health().await.err().map(|error| error.to_string())
+    };
+    match trouble {
+        None => "ready\n".into_response(),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble + "\n").into_response(),
+    }
+}

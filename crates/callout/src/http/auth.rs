@@ -1,0 +1,188 @@
+//! Who may do what: bearer tokens with scopes, and how often.
+
+use super::answer::Failure;
+use crate::config::{SCOPES, Scope, Token};
+use axum::http::{HeaderMap, StatusCode, header};
+use callout_core::time::Timestamp;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+
+/// Requests per second that one token may make over time.
+const REQUESTS_PER_SECOND: f64 = 200.0;
+/// Requests that one token may make at once after a pause.
+const REQUESTS_BURST: f64 = 400.0;
+/// Wrong tokens that one address may try within [`FAILURE_WINDOW`].
+const FAILURES_MAX: u32 = 10;
+/// See [`FAILURES_MAX`].
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
+/// The most addresses whose failures are remembered.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Tokens, and what was done with them lately.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    tokens: Vec<Token>,
+    spent: Mutex<HashMap<usize, Bucket>>,
+    failures: Mutex<HashMap<IpAddr, Failures>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    level: f64,
+    at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    since: Timestamp,
+}
+
+impl Gate {
+    pub(crate) fn new(tokens: Vec<Token>) -> Self {
+        Self { tokens, spent: Mutex::default(), failures: Mutex::default() }
+    }
+
+    /// Lets a request pass, or says why not.
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        scope: Scope,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        if self.has_failed_too_often(peer, now) {
+            return Err(Failure::too_many(
+                "too many wrong tokens from this address; wait a minute",
+            ));
+        }
+        let Some((number, token)) = self.find(headers) else {
+            self.note_failure(peer, now);
+            let message = "this needs a header `Authorization: Bearer TOKEN` with a token from [[server.tokens]]";
+            return Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
+        };
+        if !token.scopes.contains(&scope) {
+            let word =
+                SCOPES.iter().find(|(_, known)| *known == scope).map_or("", |(word, _)| word);
+            let message = format!("the token {:?} has no scope {word:?}", token.name);
+            return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", message));
+        }
+        if !self.spend(number, now) {
+            return Err(Failure::too_many("this token makes too many requests"));
+        }
+        Ok(())
+    }
+
+    fn find(&self, headers: &HeaderMap) -> Option<(usize, &Token)> {
+        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, given) = given.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        // Every token is compared, each in constant time.
+        let same = |token: &Token| {
+            bool::from(token.token.expose().as_bytes().ct_eq(given.trim().as_bytes()))
+        };
+        self.tokens.iter().enumerate().fold(None, |found, (number, token)| {
+            if same(token) { Some((number, token)) } else { found }
+        })
+    }
+
+    fn spend(&self, token: usize, now: Timestamp) -> bool {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = spent.entry(token).or_insert(Bucket { level: REQUESTS_BURST, at: now });
+        let refill = now.since(bucket.at).as_secs_f64() * REQUESTS_PER_SECOND;
+        bucket.level = (bucket.level + refill).min(REQUESTS_BURST);
+        bucket.at = now;
+        if bucket.level < 1.0 {
+            return false;
+        }
+        bucket.level -= 1.0;
+        true
+    }
+
+    fn has_failed_too_often(&self, peer: IpAddr, now: Timestamp) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures
+            .get(&peer)
+            .is_some_and(|f| f.count >= FAILURES_MAX && now.since(f.since) < FAILURE_WINDOW)
+    }
+
+    fn note_failure(&self, peer: IpAddr, now: Timestamp) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|_, f| now.since(f.since) < FAILURE_WINDOW);
+        if failures.len() < ADDRESSES_MAX {
+            failures.entry(peer).or_insert(Failures { count: 0, since: now }).count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use callout_core::secret::Secret;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn gate() -> Gate {
+        let token = |name: &str, secret: &str, scopes: &[Scope]| Token {
+            name: name.to_owned(),
+            token: Secret::new(secret),
+            scopes: scopes.to_vec(),
+        };
+        Gate::new(vec![
+            token("ci", "aaaaaaaaaaaaaaaa", &[Scope::Send]),
+            token("desk", "bbbbbbbbbbbbbbbb", &[Scope::Read, Scope::Operate]),
+        ])
+    }
+
+    fn check(gate: &Gate, authorization: &str, scope: Scope, now: Timestamp) -> u16 {
+        let mut headers = HeaderMap::new();
+        if !authorization.is_empty() {
+            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
+        }
+        match gate.check(&headers, IpAddr::from([127, 0, 0, 1]), scope, now) {
+            Ok(()) => 200,
+            Err(failure) => failure.into_response().status().as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_token_opens_what_its_scopes_say_and_nothing_else() {
+        let gate = gate();
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(0)), 200);
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Read, at(0)), 403);
+        assert_eq!(check(&gate, "bearer bbbbbbbbbbbbbbbb", Scope::Operate, at(0)), 200);
+        for wrong in
+            ["", "Bearer", "Bearer aaaaaaaaaaaaaaab", "Bearer aaaa", "Basic aaaaaaaaaaaaaaaa"]
+        {
+            assert_eq!(check(&gate, wrong, Scope::Send, at(0)), 401, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn guessing_tokens_is_slow() {
+        let gate = gate();
+        for _ in 0..FAILURES_MAX {
+            assert_eq!(check(&gate, "Bearer x", Scope::Send, at(0)), 401);
+        }
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(59)), 429);
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(60)), 200);
+    }
+
+    #[test]
+    fn a_busy_token_is_slowed_down() {
+        let gate = gate();
+        let served = (0..1000)
+            .filter(|_| check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(0)) == 200)
+            .count();
+        assert_eq!(served, 400);
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(1)), 200);
+    }
+}

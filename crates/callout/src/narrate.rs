@@ -1,0 +1,179 @@
+//! A message's story in words: where it went and why, what each try brought, what it waited for, and
+//! what happens next.
+
+use crate::print::local_in;
+use callout_core::delivery::{Cause, State, Wait};
+use callout_core::time::{Timestamp, format_duration};
+use callout_store::model::{AttemptRecord, Delivery, Story};
+use jiff::tz::TimeZone;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Shorter waits go without a word.
+const WAIT_WORTH_TELLING: Duration = Duration::from_millis(100);
+
+/// Tells the whole story of one message as it stands `now`; ends with a line feed.
+pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
+    let summary = &story.summary;
+    let at = |instant| local_in(instant, zone);
+    let mut text = String::new();
+    _ = writeln!(text, "{} ({}) is {}", summary.title, summary.level, summary.state.name());
+    _ = writeln!(text, "  {}", summary.id);
+    _ = writeln!(text, "  {}  enqueued", at(summary.created_at));
+    if let Err(problem) = &story.message {
+        _ = writeln!(text, "  {problem}");
+    }
+    match &story.why {
+        Some(why) => _ = writeln!(text, "  route: {why}"),
+        None => _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)"),
+    }
+    if story.why.is_some() && story.deliveries.is_empty() {
+        _ = writeln!(text, "  nobody is told; it is only recorded");
+    }
+    for delivery in &story.deliveries {
+        tell_delivery(&mut text, delivery, summary.created_at, now, zone);
+    }
+    if !story.journal.is_empty() {
+        _ = writeln!(text, "\nalso");
+    }
+    for entry in &story.journal {
+        _ = writeln!(text, "  {}  {}: {}", at(entry.at), entry.event, entry.detail);
+    }
+    text
+}
+
+fn tell_delivery(
+    text: &mut String,
+    delivery: &Delivery,
+    created_at: Timestamp,
+    now: Timestamp,
+    zone: &TimeZone,
+) {
+    _ = writeln!(text, "\nto {}: {}", delivery.receiver, delivery.state.name());
+    let mut before = created_at;
+    for attempt in &delivery.attempts {
+        for wait in waits(before, attempt) {
+            _ = writeln!(text, "    {wait}");
+        }
+        _ = writeln!(text, "  {}  {}", local_in(attempt.started_at, zone), told(attempt));
+        before = attempt.started_at + attempt.duration;
+    }
+    _ = writeln!(text, "  {}", next(delivery, now, zone));
+}
+
+/// What happened between the end of the last try and the beginning of this one.
+fn waits(before: Timestamp, attempt: &AttemptRecord) -> Vec<String> {
+    let mut waits = Vec::new();
+    let due = attempt.due_at.since(before);
+    if due >= WAIT_WORTH_TELLING || attempt.wait != Wait::New {
+        waits.push(format!("waited {}: {}", length(due), reason(attempt.wait)));
+    }
+    let slot = attempt.started_at.since(attempt.due_at.max(before));
+    if slot >= WAIT_WORTH_TELLING {
+        let more = if waits.is_empty() { "" } else { " more" };
+        waits.push(format!("waited {}{more} for a worker and a free slot", length(slot)));
+    }
+    waits
+}
+
+fn told(attempt: &AttemptRecord) -> String {
+    let code = attempt.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    let detail = match attempt.detail.as_str() {
+        "" => String::new(),
+        detail => format!(": {detail}"),
+    };
+    let late = if attempt.late { ", too late to count" } else { "" };
+    let (number, channel, outcome) = (attempt.number, &attempt.channel, &attempt.outcome);
+    format!(
+        "try {number} on {channel}: {outcome}{code}{detail} (took {}{late})",
+        length(attempt.duration)
+    )
+}
+
+/// What happens next and when, or how it ended.
+fn next(delivery: &Delivery, now: Timestamp, zone: &TimeZone) -> String {
+    let at = |instant| local_in(instant, zone);
+    let place = delivery.state.place();
+    let (channel, number) = (&place.channel, place.tries + 1);
+    match &delivery.state {
+        State::Ready { at: due, wait, .. } => {
+            let when = if *due > now {
+                format!("in {}, at {}", length(due.since(now)), at(*due))
+            } else {
+                format!("as soon as a worker has a free slot (due for {})", length(now.since(*due)))
+            };
+            let form = if place.plain { " as plain text" } else { "" };
+            let failover = place.failover_at.filter(|due| *due > now).map(|due| {
+                format!("\n  if that does not help, the next channel's turn comes at {}", at(due))
+            });
+            format!(
+                "next: try {number} on {channel}{form} {when}: {}{}\n  expires {}",
+                reason(*wait),
+                failover.unwrap_or_default(),
+                at(delivery.expires_at)
+            )
+        }
+        State::Leased { .. } => match delivery.leased_at {
+            Some(since) => format!(
+                "now: try {} on {channel} has been running for {}",
+                place.tries,
+                length(now.since(since))
+            ),
+            None => format!("now: try {} on {channel} is running", place.tries),
+        },
+        State::Accepted { at: ended, .. } => format!("accepted by {channel} at {}", at(*ended)),
+        State::Dead { at: ended, cause, .. } => {
+            format!(
+                "dead since {}: {}; `callout replay` puts it back",
+                at(*ended),
+                cause_words(*cause)
+            )
+        }
+        State::Expired { at: ended, .. } => {
+            format!(
+                "expired at {}: nobody accepted it in time; `callout replay` puts it back",
+                at(*ended)
+            )
+        }
+        State::Cancelled { at: ended, .. } => {
+            format!("cancelled at {}; `callout replay` puts it back", at(*ended))
+        }
+    }
+}
+
+/// Why a delivery waits, in words.
+pub fn reason(wait: Wait) -> &'static str {
+    match wait {
+        Wait::New => "it is new",
+        Wait::Delay => "its producer asked for a delay",
+        Wait::Backoff => "backoff after a failed try",
+        Wait::Throttled => "the provider asked for patience",
+        Wait::Failover => "failover, the channel before it was given up",
+        Wait::Round => "the whole chain failed and starts over",
+        Wait::Plain => "the provider refused the rich form, plain text is next",
+        Wait::Circuit => "the channel keeps failing and is probed now and then",
+        Wait::Abandoned => "the worker died in the middle of a try",
+        Wait::HandedBack => "a stopping worker handed it back",
+        Wait::Replayed => "an operator put it back",
+    }
+}
+
+fn cause_words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Rejected => "every channel refused it for good",
+        Cause::NoChannel => "its receiver has no channel any more",
+        Cause::Quarantined => "the stored message is damaged",
+    }
+}
+
+/// A length of time as people say it: `850ms`, `2.1s`, `1h30m`.
+pub fn length(length: Duration) -> String {
+    match length.as_millis() {
+        ms @ 0..1_000 => format!("{ms}ms"),
+        ms @ 1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        _ => format_duration(Duration::from_secs(length.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

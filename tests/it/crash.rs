@@ -1,0 +1,154 @@
+//! The built program, killed at random while messages flow in and out.
+//!
+//! `kill -9` gives a process no chance to say anything. Whatever it had acknowledged before has to reach
+//! the provider afterwards; whatever it sent twice was in flight at a kill. The sink's log is the
+//! witness. Kills are timed by events (so many requests seen since the start, or none at all), drawn
+//! from a fixed seed, so nothing here sleeps. `CALLOUT_KILLS=5000` makes it longer.
+
+use crate::program::{Folder, callout, post};
+use crate::stage::sink::{Reply, Sink, json};
+use callout_client::{Level, Message, Outbox};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+
+const KILLS: usize = 200;
+/// Attempts that may be under way at once.
+const PERMITS: usize = 8;
+/// The test is broken if the program makes no progress for so long.
+const STUCK: Duration = Duration::from_secs(60);
+
+fn kills() -> usize {
+    std::env::var("CALLOUT_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS)
+}
+
+/// SplitMix64: the same kills on every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (z ^ (z >> 27)) % sides
+    }
+}
+
+/// Starts the program; returns it with the address it listens on once it has said so.
+async fn serve(folder: &Folder) -> (Child, Option<String>) {
+    let mut child = tokio::process::Command::new(callout())
+        .args(["serve", "--config"])
+        .arg(folder.config())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut address = None;
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some(at) = line.split("http://").nth(1) {
+            address = at.split_whitespace().next().map(str::to_owned);
+            break;
+        }
+    }
+    // Keep reading, or the program would block on a full pipe.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, address)
+}
+
+/// Enqueues through the client crate for as long as the test runs, and notes what was acknowledged.
+fn embedded_producer(folder: &Folder, name: usize, stop: Arc<AtomicBool>, ledger: Arc<Mutex<BTreeSet<String>>>) {
+    let mut outbox = Outbox::open(folder.database()).unwrap();
+    let mut n = 0;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        if let Ok(receipt) = outbox.enqueue(&Message::new(Level::Warning, format!("producer {name}, message {n}"))) {
+            ledger.lock().unwrap().insert(receipt.id.to_string());
+        }
+        // Some hundred messages a second are plenty: the point is the kills.
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_arrives_whoever_is_killed() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&format!(
+        "[channels.hook]\nkind = \"webhook\"\nurl = \"{}\"\nconcurrency = {PERMITS}\n",
+        sink.address("hook")
+    ));
+    let (first, _) = serve(&folder).await;
+    drop(first);
+    let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
+    let producers: Vec<_> = (0..2)
+        .map(|name| {
+            let (folder, stop, ledger) = (folder.clone(), stop.clone(), ledger.clone());
+            std::thread::spawn(move || embedded_producer(&folder, name, stop, ledger))
+        })
+        .collect();
+
+    let mut dice = Dice(2026);
+    for n in 0..kills() {
+        if dice.roll(8) == 0 {
+            // Kill it while it starts, before it has said anything.
+            let mut early = tokio::process::Command::new(callout())
+                .args(["serve", "--config"])
+                .arg(folder.config())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            for _ in 0..dice.roll(2000) {
+                tokio::task::yield_now().await;
+            }
+            early.kill().await.unwrap();
+            continue;
+        }
+        let (mut program, address) = serve(&folder).await;
+        let address = address.expect("the program listens");
+        if dice.roll(4) == 0 {
+            sink.will("hook", [json(500, ""), Reply::Close]);
+        }
+        let body = format!(r#"{{"level":"error","title":"over HTTP, {n}"}}"#);
+        let target = sink.count("hook") + usize::try_from(dice.roll(40)).unwrap();
+        let posted = post(&address, "/v1/messages", &body);
+        let seen = tokio::time::timeout(STUCK, sink.has_received("hook", target));
+        let (posted, seen) = tokio::join!(posted, seen);
+        seen.expect("messages flow between kills");
+        if let Ok((202, answer)) = posted {
+            ledger.lock().unwrap().insert(answer["id"].as_str().unwrap().to_owned());
+        }
+        program.kill().await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    producers.into_iter().for_each(|producer| producer.join().unwrap());
+
+    let acknowledged = ledger.lock().unwrap().clone();
+    let (mut program, _) = serve(&folder).await;
+    let arrived = || -> BTreeMap<String, usize> {
+        let mut times = BTreeMap::new();
+        for received in sink.received() {
+            let id = received.headers["webhook-id"].trim_start_matches("msg_").to_owned();
+            *times.entry(id).or_default() += 1;
+        }
+        times
+    };
+    loop {
+        let (times, count) = (arrived(), sink.count("hook"));
+        if acknowledged.iter().all(|id| times.contains_key(id)) {
+            break;
+        }
+        let more = tokio::time::timeout(STUCK, sink.has_received("hook", count + 1)).await;
+        let missing = acknowledged.iter().filter(|id| !times.contains_key(*id)).count();
+        assert!(more.is_ok(), "{missing} of {} acknowledged messages never arrived", acknowledged.len());
+    }
+    program.kill().await.unwrap();
+    let repeated: usize = arrived().values().map(|times| times - 1).sum();
+    println!("{} kills, {} acknowledged, 0 lost, {repeated} repeated", kills(), acknowledged.len());
+    assert!(acknowledged.len() > kills(), "the test has to have something to lose");
+    assert!(repeated <= kills() * (PERMITS + 1), "{repeated} repeats are more than were in flight");
+}

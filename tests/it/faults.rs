@@ -1,0 +1,128 @@
+//! Every way a provider can misbehave ends in the right state, and none in "accepted" without proof.
+
+use crate::stage::sink::{Reply, json};
+use crate::stage::{Stage, seconds, way};
+use callout_core::level::Level;
+use callout_store::Store;
+
+/// One answer on one kind of channel, and what it has to be taken for.
+async fn check(kind: &'static str, reply: Reply, first_attempt: &str) {
+    let stage = Stage::new(vec![way(kind, kind), way("spare", "webhook")]).await;
+    let bystander = stage.enqueue(Level::Info, "before").await;
+    stage.idle().await;
+    stage.sink.will(kind, [reply.clone()]);
+    let id = stage.enqueue(Level::Critical, "disk full").await;
+    stage.idle().await;
+    let attempts = stage.attempts(id).await;
+    assert_eq!(attempts.first().map(String::as_str), Some(first_attempt), "{kind} {reply:?}");
+    // Whatever it was, the message arrives in the end, and the bystander is left alone.
+    stage.advance(seconds(60)).await;
+    assert!(stage.stands(id).await.starts_with("accepted"), "{kind} {reply:?}: {}", stage.stands(id).await);
+    assert_eq!(stage.attempts(bystander).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_closed_without_an_answer_is_unknown() {
+    check("dingtalk", Reply::Close, "dingtalk unknown").await;
+}
+
+#[tokio::test]
+async fn half_an_answer_is_unknown() {
+    check("wecom", Reply::Half, "wecom unknown").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_is_unknown() {
+    check("slack", Reply::Endless, "slack unknown 200").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_is_unknown() {
+    check("webhook", Reply::Garbage, "webhook unknown").await;
+}
+
+#[tokio::test]
+async fn a_web_page_with_status_200_is_not_taken_for_success() {
+    let page = || Reply::Answer(200, vec![("content-type", "text/html".into())], "<html>ok</html>".into());
+    check("dingtalk", page(), "dingtalk unknown 200").await;
+    check("wecom", page(), "wecom unknown 200").await;
+    check("slack", page(), "slack unknown 200").await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_refused_and_not_followed() {
+    let elsewhere = Reply::Answer(302, vec![("location", "/spare".into())], String::new());
+    for kind in ["dingtalk", "wecom", "slack", "webhook"] {
+        let stage = Stage::new(vec![way(kind, kind)]).await;
+        stage.sink.always(kind, elsewhere.clone());
+        let id = stage.enqueue(Level::Info, "x").await;
+        stage.idle().await;
+        assert_eq!(stage.attempts(id).await, [format!("{kind} rejected 302")]);
+        assert_eq!(stage.sink.count("spare"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_utf8_and_a_lying_status_are_survived() {
+    let odd = Reply::Answer(500, vec![], "\u{fffd}\u{0}".into());
+    check("dingtalk", odd.clone(), "dingtalk transient 500").await;
+    check("wecom", json(502, "{\"errcode\":0}"), "wecom transient 502").await;
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_delays_no_other_channel() {
+    let stage = Stage::new(vec![way("hang", "webhook"), way("spare", "webhook")]).await;
+    stage.sink.always("hang", Reply::Silence);
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        ids.push(stage.enqueue(Level::Critical, &format!("message {n}")).await);
+    }
+    stage.sink.has_received("hang", 4).await;
+    // All permits of the hanging channel are taken. Somebody else's message goes through at once.
+    let mut other = callout_core::message::Message::new(Level::Info, "for the desk");
+    other.to = vec!["desk".into()];
+    stage.enqueue_message(other).await;
+    stage.sink.has_received("desk", 1).await;
+    // Those that wait for a permit move on when their time with this channel is up, though it still hangs.
+    let start = stage.clock.now();
+    stage.clock.set(start + seconds(21));
+    stage.sink.has_received("spare", 4).await;
+    // And the hanging ones do when nothing has come for too long.
+    stage.clock.set(start + seconds(60));
+    stage.sink.has_received("spare", 8).await;
+    stage.sink.recovers("hang");
+    stage.idle().await;
+    for id in ids {
+        assert_eq!(stage.stands(id).await, "accepted accepted spare");
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_keeps_failing_is_left_alone_but_for_a_probe() {
+    let stage = Stage::new(vec![way("sick", "webhook"), way("spare", "webhook")]).await;
+    stage.sink.always("sick", json(500, ""));
+    for n in 0..3 {
+        stage.enqueue(Level::Critical, &format!("message {n}")).await;
+        stage.advance(seconds(10)).await;
+    }
+    let asked = stage.sink.count("sick");
+    let health = stage.store.health().await.unwrap();
+    let sick = health.iter().find(|h| h.channel == Stage::channel("sick")).unwrap();
+    assert!(sick.probe_at.is_some(), "its circuit is open after {asked} failures");
+    for n in 0..20 {
+        let id = stage.enqueue(Level::Critical, &format!("more {n}")).await;
+        stage.idle().await;
+        assert_eq!(stage.stands(id).await, "accepted accepted spare");
+    }
+    assert_eq!(stage.sink.count("sick"), asked, "new messages pass it by");
+
+    stage.sink.recovers("sick");
+    stage.advance(seconds(16)).await;
+    let mut alone = callout_core::message::Message::new(Level::Critical, "probe");
+    alone.to = vec!["ops".into()];
+    stage.enqueue_message(alone).await;
+    stage.idle().await;
+    let health = stage.store.health().await.unwrap();
+    let sick = health.iter().find(|h| h.channel == Stage::channel("sick")).unwrap();
+    assert_eq!(sick.probe_at, None, "one success closes it");
+}

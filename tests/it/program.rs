@@ -1,0 +1,353 @@
+//! The built program, from outside: commands, exit codes, JSON shapes, the HTTP API, signals.
+
+use crate::stage::sink::{Reply, Sink, errcode, json};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The program, built from the sources that are being tested.
+pub(crate) fn callout() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--workspace", "--bins"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
+        assert!(built.success());
+        let test = std::env::current_exe().unwrap();
+        let program = test.parent().unwrap().parent().unwrap().join("callout");
+        assert!(program.exists(), "{}", program.display());
+        program
+    })
+}
+
+pub(crate) const TOKEN: &str = "a-token-for-everything";
+
+/// A folder with a configuration: the given channels, all of them the chain of receiver `ops`.
+#[derive(Clone)]
+pub(crate) struct Folder(Arc<tempfile::TempDir>);
+
+impl Folder {
+    pub(crate) fn new(channels: &str) -> Self {
+        let folder = Self(Arc::new(tempfile::tempdir().unwrap()));
+        let names: Vec<String> = channels
+            .lines()
+            .filter_map(|line| line.strip_prefix("[channels.")?.strip_suffix(']'))
+            .map(|name| format!("{name:?}"))
+            .collect();
+        folder.write(&format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [[server.tokens]]\nname = \"test\"\ntoken = \"{TOKEN}\"\nscopes = [\"send\", \"read\", \"operate\"]\n\
+             {channels}\n\
+             [receivers.ops]\nchannels = [{}]\n[operator]\nreceiver = \"ops\"\n[[routes]]\nto = [\"ops\"]\n",
+            names.join(", ")
+        ));
+        folder
+    }
+
+    /// Replaces the configuration.
+    pub(crate) fn write(&self, config: &str) {
+        std::fs::write(self.config(), config).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.path().join("callout.toml")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.path().join("callout.db")
+    }
+
+    /// Runs one command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        Command::new(callout()).args(args).env("CALLOUT_CONFIG", self.config()).current_dir(self.0.path()).output().unwrap()
+    }
+
+    /// Runs one command that has to succeed, and reads what it printed as JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&output.stdout)))
+    }
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running `callout serve`.
+pub(crate) struct Served {
+    pub(crate) child: tokio::process::Child,
+    pub(crate) address: String,
+    said: Arc<std::sync::Mutex<String>>,
+}
+
+impl Served {
+    pub(crate) async fn start(folder: &Folder) -> Self {
+        use tokio::io::AsyncBufReadExt;
+        let mut child = tokio::process::Command::new(callout())
+            .args(["serve", "--config"])
+            .arg(folder.config())
+            .env("RUST_LOG", "trace")
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = tokio::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = Arc::new(std::sync::Mutex::new(String::new()));
+        let mut address = None;
+        while address.is_none() {
+            let line = lines.next_line().await.unwrap().expect("the program says where it listens");
+            address = line.split("http://").nth(1).and_then(|at| at.split_whitespace().next()).map(str::to_owned);
+            said.lock().unwrap().push_str(&(line + "\n"));
+        }
+        let log = said.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        Self { child, address: address.unwrap(), said }
+    }
+
+    /// Everything it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        request(&self.address, "GET", path, &bearer(TOKEN), "").await.unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+pub(crate) async fn post(address: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
+    request(address, "POST", path, &bearer(TOKEN), body).await
+}
+
+/// One HTTP request on a connection of its own.
+async fn request(address: &str, method: &str, path: &str, headers: &str, body: &str) -> std::io::Result<(u16, Value)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = text(&answer);
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))))
+}
+
+fn robots(sink: &Sink) -> String {
+    format!(
+        "[channels.ding]\nkind = \"dingtalk\"\naccess_token = \"a-secret-token-of-ding\"\nendpoint = \"{}\"\n\
+         [channels.wecom]\nkind = \"wecom\"\nkey = \"a-secret-key-of-wecom\"\nendpoint = \"{}\"\n",
+        sink.address("ding"),
+        sink.address("wecom")
+    )
+}
+
+#[test]
+fn the_demo_shows_retry_failover_and_acceptance_and_ends() {
+    let output = Command::new(callout()).arg("demo").output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for word in ["transient", "backoff", "failover", "wecom", "accepted"] {
+        assert!(said.contains(word), "{word} is not in\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_critical_alert_survives_a_failing_provider_end_to_end() {
+    let sink = Sink::start().await;
+    sink.always("ding", errcode(300_001));
+    let folder = Folder::new(&robots(&sink));
+    let mut served = Served::start(&folder).await;
+
+    let sent = folder.json(&["send", "--level", "critical", "--title", "磁盘满了", "--label", "host=db-1", "--wait", "--json"]);
+    let id = sent["id"].as_str().unwrap();
+    let shown = folder.json(&["show", id, "--json"]);
+    assert_eq!((&shown["id"], &shown["state"], &shown["level"], &shown["title"]), (&sent["id"], &"accepted".into(), &"critical".into(), &"磁盘满了".into()));
+    let delivery = &shown["deliveries"][0];
+    assert_eq!((&delivery["receiver"], &delivery["state"], &delivery["channel"]), (&"ops".into(), &"accepted".into(), &"wecom".into()));
+    let attempts = delivery["attempts"].as_array().unwrap();
+    let outcomes: Vec<_> = attempts.iter().map(|a| (a["channel"].as_str().unwrap(), a["outcome"].as_str().unwrap(), a["code"].as_str().unwrap())).collect();
+    assert_eq!(outcomes, [("ding", "rejected", "300001"), ("wecom", "accepted", "0")]);
+    assert!(attempts.iter().all(|a| a["detail"].is_string() && a["started_at"].is_string() && a["duration_ms"].is_u64()));
+
+    let why = text(&folder.run(&["why", &id[..18]]).stdout);
+    assert!(why.contains("300001") && why.contains("route 1"), "{why}");
+    let stats = folder.json(&["stats", "--json"]);
+    assert!(stats.to_string().contains("accepted"), "{stats}");
+
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().await.unwrap().code(), Some(0));
+    let said = served.said();
+    assert!(!said.contains("a-secret-"), "a secret was logged:\n{said}");
+    assert!(!shown.to_string().contains("a-secret-"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_takes_messages_and_tells_what_became_of_them() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let served = Served::start(&folder).await;
+    let body = r#"{"level":"error","title":"backup failed","idempotency_key":"backup-7"}"#;
+    let (status, first) = post(&served.address, "/v1/messages", body).await.unwrap();
+    assert_eq!(status, 202);
+    let (status, again) = post(&served.address, "/v1/messages", body).await.unwrap();
+    assert_eq!((status, &again), (202, &first), "the same key and body is the same message");
+    let (status, other) = post(&served.address, "/v1/messages", &body.replace("failed", "worked")).await.unwrap();
+    assert_eq!((status, &other["error"]["code"]), (409, &"key_taken".into()));
+
+    sink.has_received("ding", 1).await;
+    let path = format!("/v1/messages/{}", first["id"].as_str().unwrap());
+    let mut shown = served.get(&path).await;
+    while shown.1["state"] == "pending" {
+        shown = served.get(&path).await;
+    }
+    assert_eq!((shown.0, &shown.1["state"]), (200, &"accepted".into()));
+    assert_eq!(sink.count("ding"), 1);
+    let (_, listed) = served.get("/v1/messages?state=accepted&level=error").await;
+    assert_eq!(listed["messages"][0]["id"], first["id"]);
+    assert_eq!(served.get("/v1/messages?level=loud").await.0, 400);
+    assert_eq!(served.get("/v1/messages/ffffffff").await.0, 404);
+    let (status, cancelled) = post(&served.address, &format!("{path}/cancel"), "").await.unwrap();
+    assert_eq!((status, &cancelled["error"]["code"]), (409, &"nothing_to_do".into()));
+    assert!(served.get("/metrics").await.1.as_str().unwrap().contains("callout_messages{state=\"accepted\"} 1"));
+
+    for (bad, status) in [("{", 400), (r#"{"level":"error"}"#, 400), (r#"{"level":"error","title":""}"#, 400), (r#"{"level":"error","title":"x","to":["nobody"]}"#, 400)] {
+        let answer = post(&served.address, "/v1/messages", bad).await.unwrap();
+        assert_eq!(answer.0, status, "{bad}");
+        assert!(answer.1["error"]["message"].as_str().unwrap().len() > 10, "{bad}");
+    }
+    let huge = format!(r#"{{"level":"error","title":"x","body":"{}"}}"#, "x".repeat(300_000));
+    assert_eq!(post(&served.address, "/v1/messages", &huge).await.unwrap().0, 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_but_health_answers_without_a_credential() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let served = Served::start(&folder).await;
+    for (method, path, open) in [
+        ("GET", "/healthz", true),
+        ("GET", "/readyz", true),
+        ("GET", "/metrics", false),
+        ("GET", "/v1/messages", false),
+        ("POST", "/v1/messages", false),
+        ("GET", "/v1/messages/x", false),
+        ("POST", "/v1/messages/x/cancel", false),
+        ("POST", "/v1/messages/x/replay", false),
+    ] {
+        let status = request(&served.address, method, path, "", "").await.unwrap().0;
+        assert_eq!(status, if open { 200 } else { 401 }, "{method} {path}");
+    }
+    assert_eq!(request(&served.address, "GET", "/nothing", "", "").await.unwrap().0, 404);
+    assert_eq!(request(&served.address, "DELETE", "/healthz", "", "").await.unwrap().0, 405);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    let sink = Sink::start().await;
+    sink.always("ding", Reply::Silence);
+    sink.always("wecom", Reply::Silence);
+    let folder = Folder::new(&robots(&sink));
+    let mut served = Served::start(&folder).await;
+    assert_eq!(folder.run(&["send", "--level", "critical", "--title", "x"]).status.code(), Some(0));
+    sink.has_received("ding", 1).await;
+    assert_eq!(served.get("/readyz").await.0, 200);
+    served.signal("-TERM");
+    while served.get("/readyz").await.0 == 200 {}
+    served.signal("-TERM");
+    assert_ne!(served.child.wait().await.unwrap().code(), Some(0));
+    // The try that was cut off is taken over at once by the next start.
+    sink.recovers("ding");
+    let again = Served::start(&folder).await;
+    sink.has_received("ding", 2).await;
+    drop(again);
+}
+
+#[test]
+fn a_broken_configuration_is_refused_with_every_mistake_and_its_place() {
+    let folder = Folder::new("");
+    folder.write("[channels.a]\nkind = \"dingtlak\"\n[receivers.ops]\nchanels = [\"a\"]\n[[routes]]\nto = [\"opps\"]\n");
+    for command in ["check", "serve"] {
+        let output = folder.run(&[command]);
+        assert_eq!(output.status.code(), Some(78));
+        let said = text(&output.stderr);
+        for part in ["callout.toml:2:8", "dingtalk", "callout.toml:4:1", "channels", "callout.toml:6:", "ops"] {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+    }
+    assert_eq!(folder.run(&["sned"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_init_writes_passes_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| Command::new(callout()).args(args).current_dir(folder.path()).output().unwrap();
+    assert_eq!(run(&["init"]).status.code(), Some(0));
+    let checked = run(&["check"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    assert_eq!(run(&["init"]).status.code(), Some(1), "it never overwrites");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_was_damaged_is_set_aside_and_the_rest_flows() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let sent = folder.json(&["send", "--level", "error", "--title", "genuine", "--json"]);
+    let id = sent["id"].as_str().unwrap();
+    let other = folder.json(&["send", "--level", "error", "--title", "bystander", "--json"]);
+    // Somebody, or a failing disk, changes the stored row behind our back.
+    let database = callout_client::rusqlite::Connection::open(folder.database()).unwrap();
+    database.execute("UPDATE callout_message SET title = 'forged' WHERE id = ?1", [id]).unwrap();
+    drop(database);
+    let served = Served::start(&folder).await;
+    sink.has_received("ding", 2).await;
+    let shown = folder.json(&["show", id, "--json"]);
+    assert_eq!(shown["state"], "dead", "{shown}");
+    assert_eq!(folder.json(&["list", "--state", "dead", "--json"])[0]["id"], id);
+    let mut bystander = folder.json(&["show", other["id"].as_str().unwrap(), "--json"]);
+    while bystander["state"] == "pending" {
+        bystander = folder.json(&["show", other["id"].as_str().unwrap(), "--json"]);
+    }
+    assert_eq!(bystander["state"], "accepted");
+    assert!(sink.received().iter().all(|r| !r.body.contains("forged") || r.body.contains("damaged")), "never sent as it is");
+    drop(served);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn testing_a_channel_shows_the_providers_answer() {
+    let sink = Sink::start().await;
+    sink.will("ding", [json(200, r#"{"errcode":310000,"errmsg":"keywords not in content"}"#)]);
+    let folder = Folder::new(&robots(&sink));
+    let refused = folder.run(&["test", "ding"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stdout) + &text(&refused.stderr);
+    assert!(said.contains("310000") && said.contains("keywords not in content"), "{said}");
+    assert!(!said.contains("a-secret-"), "{said}");
+    assert_eq!(folder.run(&["test", "wecom"]).status.code(), Some(0));
+}

@@ -1,0 +1,212 @@
+//! A stage: a worker with a real store and real HTTP, on time that moves only when told to.
+
+pub(crate) mod clock;
+pub(crate) mod sink;
+
+use callout_channels::{Channel, Settings, Transport};
+use callout_core::delivery::State;
+use callout_core::id::{ChannelName, MessageId, WorkerId};
+use callout_core::level::Level;
+use callout_core::message::Message;
+use callout_core::plan::Directory;
+use callout_core::rate::Rate;
+use callout_core::receiver::Receiver;
+use callout_core::retry::RetryPolicy;
+use callout_core::route::Route;
+use callout_store::clock::Clock;
+use callout_store::model::{NewMessage, Story};
+use callout_store::{Create, SqliteStore, Store};
+use callout_worker::{LaneSetup, People, Presence, Setup, Worker};
+use clock::VirtualClock;
+use serde_json::json;
+use sink::Sink;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No test waits for a poll; waking up is what is tested.
+const POLL: Duration = Duration::from_secs(3600);
+
+pub(crate) fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(crate) fn minutes(n: u64) -> Duration {
+    seconds(60 * n)
+}
+
+/// One channel of a stage. Its address at the sink is its name.
+#[derive(Clone)]
+pub(crate) struct Way {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) rate: &'static str,
+    pub(crate) permits: usize,
+}
+
+/// A channel of `kind` without limits of its own.
+pub(crate) fn way(name: &'static str, kind: &'static str) -> Way {
+    Way { name, kind, rate: "none", permits: 4 }
+}
+
+pub(crate) struct Stage {
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) sink: Sink,
+    pub(crate) store: Arc<SqliteStore>,
+    worker: Option<Worker>,
+    ways: Vec<Way>,
+    pub(crate) directory: Arc<Directory>,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// A stage with the given channels, all of them in order the chain of receiver `ops`, which hears
+    /// everything. The operator's receiver is `desk`, with a channel of the same name.
+    pub(crate) async fn new(mut ways: Vec<Way>) -> Self {
+        let receiver = |name: &str, channels: &[Way]| Receiver {
+            name: name.parse().unwrap(),
+            channels: channels.iter().map(|way| way.name.parse().unwrap()).collect(),
+            failover_after: None,
+            mention_all: false,
+            mention: vec![],
+        };
+        let receivers = [receiver("ops", &ways), receiver("desk", &[way("desk", "webhook")])];
+        ways.push(way("desk", "webhook"));
+        let directory = Directory {
+            routes: vec![Route { levels: vec![], labels: vec![], to: vec!["ops".parse().unwrap()] }],
+            receivers: receivers.into_iter().map(|r| (r.name.clone(), r)).collect(),
+            operator: Some("desk".parse().unwrap()),
+            retry: RetryPolicy::default(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(VirtualClock::new());
+        let store = SqliteStore::open(&folder.path().join("outbox.db"), Create::IfMissing, clock.now()).unwrap();
+        let (store, directory, sink) = (Arc::new(store), Arc::new(directory), Sink::start().await);
+        let mut stage = Self { clock, sink, store, worker: None, ways, directory, folder };
+        stage.start().await;
+        stage
+    }
+
+    /// Starts a worker beside those there may be.
+    pub(crate) async fn another_worker(&self) -> Worker {
+        let lanes = self.ways.iter().map(|way| self.lane(way)).collect();
+        let id = WorkerId::new(self.clock.now(), self.clock.entropy());
+        let setup = Setup {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            directory: self.directory.clone(),
+            lanes,
+            transport: Transport::new(Settings::default()).unwrap(),
+            people: People::default(),
+            presence: Presence::beside(&self.folder.path().join("outbox.db"), id).unwrap(),
+            poll: POLL,
+        };
+        Worker::spawn(setup).await.unwrap()
+    }
+
+    fn lane(&self, way: &Way) -> LaneSetup {
+        let address = self.sink.address(way.name);
+        let settings = match way.kind {
+            "dingtalk" => json!({ "access_token": "token-of-the-robot", "endpoint": address }),
+            "wecom" => json!({ "key": "key-of-the-robot", "endpoint": address }),
+            "slack" => json!({ "webhook_url": address }),
+            _ => json!({ "url": address }),
+        };
+        LaneSetup {
+            name: way.name.parse().unwrap(),
+            channel: Arc::new(Channel::build(way.kind, settings).unwrap()),
+            rate: way.rate.parse::<Rate>().unwrap(),
+            permits: way.permits,
+        }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.worker = Some(self.another_worker().await);
+    }
+
+    pub(crate) fn worker(&mut self) -> &mut Worker {
+        self.worker.as_mut().unwrap()
+    }
+
+    /// The worker dies where it stands, and another one starts.
+    pub(crate) async fn crash(&mut self) {
+        self.kill().await;
+        self.start().await;
+    }
+
+    /// The worker dies where it stands.
+    pub(crate) async fn kill(&mut self) {
+        let mut worker = self.worker.take().unwrap();
+        worker.kill();
+        worker.ended().await.unwrap_err();
+    }
+
+    /// The worker is asked to stop, and stops.
+    pub(crate) async fn stop(&mut self) {
+        let mut worker = self.worker.take().unwrap();
+        worker.stop();
+        worker.ended().await.unwrap();
+    }
+
+    pub(crate) async fn enqueue(&self, level: Level, title: &str) -> MessageId {
+        self.enqueue_message(Message::new(level, title)).await
+    }
+
+    pub(crate) async fn enqueue_message(&self, message: Message) -> MessageId {
+        let created_at = self.clock.now();
+        let id = MessageId::new(created_at, self.clock.entropy());
+        let done = self.store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
+        done.into_iter().next().unwrap().unwrap().id
+    }
+
+    /// Waits until all that is due has been tried.
+    pub(crate) async fn idle(&self) {
+        self.worker.as_ref().unwrap().idle().await.unwrap();
+    }
+
+    /// Lets time pass; everything happens when it is due.
+    pub(crate) async fn advance(&self, length: Duration) {
+        let target = self.clock.now() + length;
+        loop {
+            self.idle().await;
+            // A worker that has nothing to do always waits for something.
+            let next = loop {
+                match self.clock.next_alarm() {
+                    Some(at) => break at,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            if next > target {
+                break;
+            }
+            self.clock.set(next);
+        }
+        self.clock.set(target);
+        self.idle().await;
+    }
+
+    pub(crate) async fn story(&self, id: MessageId) -> Story {
+        self.store.story(id.to_string()).await.unwrap().unwrap()
+    }
+
+    /// The message's state and that of its first delivery, as words.
+    pub(crate) async fn stands(&self, id: MessageId) -> String {
+        let story = self.story(id).await;
+        let delivery = &story.deliveries[0];
+        let wait = if let State::Ready { wait, .. } = &delivery.state { wait.name() } else { "" };
+        let words = [story.summary.state.name(), delivery.state.name(), delivery.state.place().channel.as_str(), wait];
+        words.join(" ").trim().to_owned()
+    }
+
+    /// The ended attempts of the message's first delivery, as `channel outcome code`.
+    pub(crate) async fn attempts(&self, id: MessageId) -> Vec<String> {
+        let story = self.story(id).await;
+        let words = story.deliveries[0].attempts.iter().map(|attempt| {
+            format!("{} {} {}", attempt.channel, attempt.outcome, attempt.code.clone().unwrap_or_default())
+        });
+        words.map(|text| text.trim().to_owned()).collect()
+    }
+
+    pub(crate) fn channel(name: &str) -> ChannelName {
+        name.parse().unwrap()
+    }
+}

@@ -1,0 +1,204 @@
+//! A provider that does as it is told, over real sockets.
+//!
+//! The path of a request names the channel; what is answered next on that channel can be scripted,
+//! else it is what the channel's kind takes for success. The log is the only witness that counts: a
+//! request is in it once it was read to its end.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What to do with a request once it was read.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Status, headers, body.
+    Answer(u16, Vec<(&'static str, String)>, String),
+    /// Close the connection without a word.
+    Close,
+    /// Say nothing until the test ends.
+    Silence,
+    /// Promise more than is sent, then close.
+    Half,
+    /// Send a body that never ends.
+    Endless,
+    /// Send something that is not HTTP.
+    Garbage,
+}
+
+pub(crate) fn json(status: u16, body: &str) -> Reply {
+    Reply::Answer(status, vec![("content-type", "application/json".into())], body.into())
+}
+
+/// DingTalk's and WeCom's way of saying what happened.
+pub(crate) fn errcode(code: i64) -> Reply {
+    json(200, &format!(r#"{{"errcode":{code},"errmsg":"scripted"}}"#))
+}
+
+/// Success, for every kind of channel.
+fn success(path: &str) -> Reply {
+    if path.contains("slack") { Reply::Answer(200, vec![], "ok".into()) } else { json(200, r#"{"errcode":0,"errmsg":"ok"}"#) }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// The channel's name.
+    pub(crate) channel: String,
+    /// Headers, names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+#[derive(Default)]
+struct Script {
+    next: HashMap<String, VecDeque<Reply>>,
+    always: HashMap<String, Reply>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Sink {
+    address: SocketAddr,
+    script: Arc<Mutex<Script>>,
+    log: watch::Sender<Vec<Received>>,
+}
+
+impl Sink {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sink = Self {
+            address: listener.local_addr().unwrap(),
+            script: Arc::default(),
+            log: watch::Sender::new(Vec::new()),
+        };
+        let server = sink.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let server = server.clone();
+                tokio::spawn(async move { server.serve(stream).await });
+            }
+        });
+        sink
+    }
+
+    pub(crate) fn address(&self, channel: &str) -> String {
+        format!("http://{}/{channel}", self.address)
+    }
+
+    /// The next answers on `channel`; after them it succeeds again.
+    pub(crate) fn will(&self, channel: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.script.lock().unwrap().next.entry(channel.into()).or_default().extend(replies);
+    }
+
+    /// Every further answer on `channel`.
+    pub(crate) fn always(&self, channel: &str, reply: Reply) {
+        self.script.lock().unwrap().always.insert(channel.into(), reply);
+    }
+
+    /// From now on `channel` succeeds.
+    pub(crate) fn recovers(&self, channel: &str) {
+        let mut script = self.script.lock().unwrap();
+        script.always.remove(channel);
+        script.next.remove(channel);
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.log.borrow().clone()
+    }
+
+    /// The channels that received something, in order.
+    pub(crate) fn channels(&self) -> Vec<String> {
+        self.log.borrow().iter().map(|received| received.channel.clone()).collect()
+    }
+
+    pub(crate) fn count(&self, channel: &str) -> usize {
+        self.log.borrow().iter().filter(|received| received.channel == channel).count()
+    }
+
+    /// Waits until `channel` has received `n` requests in all.
+    pub(crate) async fn has_received(&self, channel: &str, n: usize) {
+        let mut log = self.log.subscribe();
+        log.wait_for(|log| log.iter().filter(|r| r.channel == channel).count() >= n).await.unwrap();
+    }
+
+    async fn serve(&self, mut stream: TcpStream) {
+        let mut buffer = Vec::new();
+        while let Some(received) = read_request(&mut stream, &mut buffer).await {
+            let reply = self.reply(&received.channel);
+            self.log.send_modify(|log| log.push(received));
+            if !answer(&mut stream, reply).await {
+                return;
+            }
+        }
+    }
+
+    fn reply(&self, channel: &str) -> Reply {
+        let mut script = self.script.lock().unwrap();
+        let next = script.next.get_mut(channel).and_then(VecDeque::pop_front);
+        next.or_else(|| script.always.get(channel).cloned()).unwrap_or_else(|| success(channel))
+    }
+}
+
+/// Reads one request to its end, or `None` at the end of the connection.
+async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Received> {
+    let head_end = loop {
+        if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(buffer[..head_end].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let headers: HashMap<String, String> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let length: usize = headers.get("content-length").map_or(0, |n| n.parse().unwrap());
+    while buffer.len() < head_end + length {
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let rest = buffer.split_off(head_end + length);
+    let body = String::from_utf8_lossy(&buffer[head_end..]).into_owned();
+    *buffer = rest;
+    let channel = path.trim_start_matches('/').split(['?', '/']).next()?.to_owned();
+    Some(Received { channel, headers, body })
+}
+
+/// Answers; returns whether the connection may go on.
+async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
+    match reply {
+        Reply::Answer(status, headers, body) => {
+            let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
+            for (name, value) in headers {
+                head += &format!("{name}: {value}\r\n");
+            }
+            stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_ok()
+        }
+        Reply::Close => false,
+        Reply::Silence => {
+            let mut rest = [0; 64];
+            while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
+            false
+        }
+        Reply::Half => {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n";
+            let _ = stream.write_all(format!("{head}{{\"errcode\":0,").as_bytes()).await;
+            false
+        }
+        Reply::Endless => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+            false
+        }
+        Reply::Garbage => {
+            let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n").await;
+            false
+        }
+    }
+}
