@@ -2,12 +2,14 @@
 -- insert into it, in its own transaction. All other tables belong to Callout.
 --
 -- Times are whole milliseconds since 1970, UTC. The message is written once and never updated; what
--- changes lives in narrow rows beside it, so that taking and settling work touches little.
+-- changes lives in narrow rows beside it, so that taking and settling work touches little. Words are
+-- compared one by one, because SQLite builds a table for a longer IN list at every write.
 
 CREATE TABLE callout_message (
     seq             INTEGER PRIMARY KEY,
     id              TEXT NOT NULL UNIQUE CHECK (length(id) = 36),
-    level           TEXT NOT NULL CHECK (level IN ('info', 'warning', 'error', 'critical')),
+    level           TEXT NOT NULL CHECK (level = 'info' OR level = 'warning' OR level = 'error'
+                       OR level = 'critical'),
     title           TEXT NOT NULL CHECK (title <> ''),
     body            TEXT NOT NULL DEFAULT '',
     details         TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(details)),
@@ -26,7 +28,8 @@ CREATE UNIQUE INDEX callout_message_idempotency ON callout_message (idempotency_
 CREATE TABLE callout_progress (
     seq        INTEGER PRIMARY KEY REFERENCES callout_message (seq) ON DELETE CASCADE,
     state      TEXT NOT NULL
-               CHECK (state IN ('new', 'pending', 'accepted', 'dead', 'cancelled', 'expired')),
+               CHECK (state = 'new' OR state = 'pending' OR state = 'accepted'
+                       OR state = 'dead' OR state = 'cancelled' OR state = 'expired'),
     why        TEXT,
     settled_at INTEGER,
     CHECK ((settled_at IS NULL) = (state IN ('new', 'pending')))
@@ -47,7 +50,8 @@ CREATE TABLE callout_delivery (
     urgency     INTEGER NOT NULL CHECK (urgency BETWEEN 0 AND 3),
     expires_at  INTEGER NOT NULL,
     state       TEXT NOT NULL
-                CHECK (state IN ('ready', 'leased', 'accepted', 'dead', 'expired', 'cancelled')),
+                CHECK (state = 'ready' OR state = 'leased' OR state = 'accepted'
+                       OR state = 'dead' OR state = 'expired' OR state = 'cancelled'),
     -- Where in the receiver's chain.
     channel     TEXT NOT NULL,
     attempt     INTEGER NOT NULL DEFAULT 0,
@@ -91,7 +95,8 @@ CREATE TABLE callout_attempt (
     started_at  INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,
     outcome     TEXT NOT NULL
-                CHECK (outcome IN ('accepted', 'throttled', 'transient', 'rejected', 'unknown')),
+                CHECK (outcome = 'accepted' OR outcome = 'throttled' OR outcome = 'transient'
+                       OR outcome = 'rejected' OR outcome = 'unknown'),
     code        TEXT,
     detail      TEXT NOT NULL,
     late        INTEGER NOT NULL DEFAULT 0 CHECK (late IN (0, 1)),

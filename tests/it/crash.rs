@@ -61,17 +61,88 @@ async fn serve(folder: &Folder) -> (Child, Option<String>) {
 }
 
 /// Enqueues through the client crate for as long as the test runs, and notes what was acknowledged.
-fn embedded_producer(folder: &Folder, name: usize, stop: Arc<AtomicBool>, ledger: Arc<Mutex<BTreeSet<String>>>) {
+fn embedded_producer(
+    folder: &Folder,
+    name: usize,
+    stop: Arc<AtomicBool>,
+    ledger: Arc<Mutex<BTreeSet<String>>>,
+) {
     let mut outbox = Outbox::open(folder.database()).unwrap();
     let mut n = 0;
     while !stop.load(Ordering::Relaxed) {
         n += 1;
-        if let Ok(receipt) = outbox.enqueue(&Message::new(Level::Warning, format!("producer {name}, message {n}"))) {
+        if let Ok(receipt) =
+            outbox.enqueue(&Message::new(Level::Warning, format!("producer {name}, message {n}")))
+        {
             ledger.lock().unwrap().insert(receipt.id.to_string());
         }
         // Some hundred messages a second are plenty: the point is the kills.
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Starts the program and kills it before it has said anything.
+async fn kill_while_it_starts(folder: &Folder, dice: &mut Dice) {
+    let mut program = tokio::process::Command::new(callout())
+        .args(["serve", "--config"])
+        .arg(folder.config())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..dice.roll(2000) {
+        tokio::task::yield_now().await;
+    }
+    program.kill().await.unwrap();
+}
+
+/// Kills the program once the sink has seen some more requests. Returns the id of a message that was
+/// acknowledged over HTTP meanwhile.
+async fn kill_while_messages_flow(folder: &Folder, sink: &Sink, dice: &mut Dice) -> Option<String> {
+    let (mut program, address) = serve(folder).await;
+    let address = address.expect("the program listens");
+    if dice.roll(4) == 0 {
+        sink.will("hook", [json(500, ""), Reply::Close]);
+    }
+    let target = sink.count("hook") + usize::try_from(dice.roll(40)).unwrap();
+    let posted = post(&address, "/v1/messages", r#"{"level":"error","title":"over HTTP"}"#);
+    let seen = tokio::time::timeout(STUCK, sink.has_received("hook", target));
+    let (posted, seen) = tokio::join!(posted, seen);
+    seen.expect("messages flow between kills");
+    program.kill().await.unwrap();
+    posted
+        .ok()
+        .filter(|(status, _)| *status == 202)
+        .map(|(_, answer)| answer["id"].as_str().unwrap().to_owned())
+}
+
+/// How often each message arrived.
+fn arrivals(sink: &Sink) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    for received in sink.received() {
+        let id = received.headers["webhook-id"].trim_start_matches("msg_").to_owned();
+        *times.entry(id).or_default() += 1;
+    }
+    times
+}
+
+/// Lets the program work until everything acknowledged has arrived.
+async fn drain(folder: &Folder, sink: &Sink, acknowledged: &BTreeSet<String>) {
+    let (mut program, _) = serve(folder).await;
+    loop {
+        let (times, count) = (arrivals(sink), sink.count("hook"));
+        let missing = acknowledged.iter().filter(|id| !times.contains_key(*id)).count();
+        if missing == 0 {
+            break;
+        }
+        let more = tokio::time::timeout(STUCK, sink.has_received("hook", count + 1)).await;
+        assert!(
+            more.is_ok(),
+            "{missing} of {} acknowledged messages never arrived",
+            acknowledged.len()
+        );
+    }
+    program.kill().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,8 +152,7 @@ async fn what_was_acknowledged_arrives_whoever_is_killed() {
         "[channels.hook]\nkind = \"webhook\"\nurl = \"{}\"\nconcurrency = {PERMITS}\n",
         sink.address("hook")
     ));
-    let (first, _) = serve(&folder).await;
-    drop(first);
+    drop(serve(&folder).await);
     let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
     let producers: Vec<_> = (0..2)
         .map(|name| {
@@ -92,62 +162,19 @@ async fn what_was_acknowledged_arrives_whoever_is_killed() {
         .collect();
 
     let mut dice = Dice(2026);
-    for n in 0..kills() {
+    for _ in 0..kills() {
         if dice.roll(8) == 0 {
-            // Kill it while it starts, before it has said anything.
-            let mut early = tokio::process::Command::new(callout())
-                .args(["serve", "--config"])
-                .arg(folder.config())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            for _ in 0..dice.roll(2000) {
-                tokio::task::yield_now().await;
-            }
-            early.kill().await.unwrap();
-            continue;
+            kill_while_it_starts(&folder, &mut dice).await;
+        } else if let Some(id) = kill_while_messages_flow(&folder, &sink, &mut dice).await {
+            ledger.lock().unwrap().insert(id);
         }
-        let (mut program, address) = serve(&folder).await;
-        let address = address.expect("the program listens");
-        if dice.roll(4) == 0 {
-            sink.will("hook", [json(500, ""), Reply::Close]);
-        }
-        let body = format!(r#"{{"level":"error","title":"over HTTP, {n}"}}"#);
-        let target = sink.count("hook") + usize::try_from(dice.roll(40)).unwrap();
-        let posted = post(&address, "/v1/messages", &body);
-        let seen = tokio::time::timeout(STUCK, sink.has_received("hook", target));
-        let (posted, seen) = tokio::join!(posted, seen);
-        seen.expect("messages flow between kills");
-        if let Ok((202, answer)) = posted {
-            ledger.lock().unwrap().insert(answer["id"].as_str().unwrap().to_owned());
-        }
-        program.kill().await.unwrap();
     }
     stop.store(true, Ordering::Relaxed);
     producers.into_iter().for_each(|producer| producer.join().unwrap());
 
     let acknowledged = ledger.lock().unwrap().clone();
-    let (mut program, _) = serve(&folder).await;
-    let arrived = || -> BTreeMap<String, usize> {
-        let mut times = BTreeMap::new();
-        for received in sink.received() {
-            let id = received.headers["webhook-id"].trim_start_matches("msg_").to_owned();
-            *times.entry(id).or_default() += 1;
-        }
-        times
-    };
-    loop {
-        let (times, count) = (arrived(), sink.count("hook"));
-        if acknowledged.iter().all(|id| times.contains_key(id)) {
-            break;
-        }
-        let more = tokio::time::timeout(STUCK, sink.has_received("hook", count + 1)).await;
-        let missing = acknowledged.iter().filter(|id| !times.contains_key(*id)).count();
-        assert!(more.is_ok(), "{missing} of {} acknowledged messages never arrived", acknowledged.len());
-    }
-    program.kill().await.unwrap();
-    let repeated: usize = arrived().values().map(|times| times - 1).sum();
+    drain(&folder, &sink, &acknowledged).await;
+    let repeated: usize = arrivals(&sink).values().map(|times| times - 1).sum();
     println!("{} kills, {} acknowledged, 0 lost, {repeated} repeated", kills(), acknowledged.len());
     assert!(acknowledged.len() > kills(), "the test has to have something to lose");
     assert!(repeated <= kills() * (PERMITS + 1), "{repeated} repeats are more than were in flight");

@@ -3,6 +3,15 @@
 //! Most run on a [`stage`]: a real SQLite file, real HTTP over loopback, and time that moves only when
 //! the test says so. [`crash`] kills the built program.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::let_underscore_must_use,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test expects, and fails where it is wrong"
+)]
+
 mod crash;
 mod delivery;
 mod faults;

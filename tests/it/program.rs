@@ -55,7 +55,8 @@ impl Folder {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::set_permissions(self.config(), std::fs::Permissions::from_mode(0o600))
+                .unwrap();
         }
     }
 
@@ -69,14 +70,20 @@ impl Folder {
 
     /// Runs one command to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        Command::new(callout()).args(args).env("CALLOUT_CONFIG", self.config()).current_dir(self.0.path()).output().unwrap()
+        Command::new(callout())
+            .args(args)
+            .env("CALLOUT_CONFIG", self.config())
+            .current_dir(self.0.path())
+            .output()
+            .unwrap()
     }
 
     /// Runs one command that has to succeed, and reads what it printed as JSON.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&output.stdout)))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{args:?}: {e}: {}", text(&output.stdout)))
     }
 }
 
@@ -107,7 +114,11 @@ impl Served {
         let mut address = None;
         while address.is_none() {
             let line = lines.next_line().await.unwrap().expect("the program says where it listens");
-            address = line.split("http://").nth(1).and_then(|at| at.split_whitespace().next()).map(str::to_owned);
+            address = line
+                .split("http://")
+                .nth(1)
+                .and_then(|at| at.split_whitespace().next())
+                .map(str::to_owned);
             said.lock().unwrap().push_str(&(line + "\n"));
         }
         let log = said.clone();
@@ -143,7 +154,13 @@ pub(crate) async fn post(address: &str, path: &str, body: &str) -> std::io::Resu
 }
 
 /// One HTTP request on a connection of its own.
-async fn request(address: &str, method: &str, path: &str, headers: &str, body: &str) -> std::io::Result<(u16, Value)> {
+async fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
@@ -185,16 +202,43 @@ async fn a_critical_alert_survives_a_failing_provider_end_to_end() {
     let folder = Folder::new(&robots(&sink));
     let mut served = Served::start(&folder).await;
 
-    let sent = folder.json(&["send", "--level", "critical", "--title", "磁盘满了", "--label", "host=db-1", "--wait", "--json"]);
+    let sent = folder.json(&[
+        "send",
+        "--level",
+        "critical",
+        "--title",
+        "磁盘满了",
+        "--label",
+        "host=db-1",
+        "--wait",
+        "--json",
+    ]);
     let id = sent["id"].as_str().unwrap();
     let shown = folder.json(&["show", id, "--json"]);
-    assert_eq!((&shown["id"], &shown["state"], &shown["level"], &shown["title"]), (&sent["id"], &"accepted".into(), &"critical".into(), &"磁盘满了".into()));
+    assert_eq!(
+        (&shown["id"], &shown["state"], &shown["level"], &shown["title"]),
+        (&sent["id"], &"accepted".into(), &"critical".into(), &"磁盘满了".into())
+    );
     let delivery = &shown["deliveries"][0];
-    assert_eq!((&delivery["receiver"], &delivery["state"], &delivery["channel"]), (&"ops".into(), &"accepted".into(), &"wecom".into()));
+    assert_eq!(
+        (&delivery["receiver"], &delivery["state"], &delivery["channel"]),
+        (&"ops".into(), &"accepted".into(), &"wecom".into())
+    );
     let attempts = delivery["attempts"].as_array().unwrap();
-    let outcomes: Vec<_> = attempts.iter().map(|a| (a["channel"].as_str().unwrap(), a["outcome"].as_str().unwrap(), a["code"].as_str().unwrap())).collect();
+    let outcomes: Vec<_> = attempts
+        .iter()
+        .map(|a| {
+            (
+                a["channel"].as_str().unwrap(),
+                a["outcome"].as_str().unwrap(),
+                a["code"].as_str().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(outcomes, [("ding", "rejected", "300001"), ("wecom", "accepted", "0")]);
-    assert!(attempts.iter().all(|a| a["detail"].is_string() && a["started_at"].is_string() && a["duration_ms"].is_u64()));
+    assert!(attempts.iter().all(|a| a["detail"].is_string()
+        && a["started_at"].is_string()
+        && a["duration_ms"].is_u64()));
 
     let why = text(&folder.run(&["why", &id[..18]]).stdout);
     assert!(why.contains("300001") && why.contains("route 1"), "{why}");
@@ -218,7 +262,8 @@ async fn the_api_takes_messages_and_tells_what_became_of_them() {
     assert_eq!(status, 202);
     let (status, again) = post(&served.address, "/v1/messages", body).await.unwrap();
     assert_eq!((status, &again), (202, &first), "the same key and body is the same message");
-    let (status, other) = post(&served.address, "/v1/messages", &body.replace("failed", "worked")).await.unwrap();
+    let (status, other) =
+        post(&served.address, "/v1/messages", &body.replace("failed", "worked")).await.unwrap();
     assert_eq!((status, &other["error"]["code"]), (409, &"key_taken".into()));
 
     sink.has_received("ding", 1).await;
@@ -235,9 +280,22 @@ async fn the_api_takes_messages_and_tells_what_became_of_them() {
     assert_eq!(served.get("/v1/messages/ffffffff").await.0, 404);
     let (status, cancelled) = post(&served.address, &format!("{path}/cancel"), "").await.unwrap();
     assert_eq!((status, &cancelled["error"]["code"]), (409, &"nothing_to_do".into()));
-    assert!(served.get("/metrics").await.1.as_str().unwrap().contains("callout_messages{state=\"accepted\"} 1"));
+    assert!(
+        served
+            .get("/metrics")
+            .await
+            .1
+            .as_str()
+            .unwrap()
+            .contains("callout_messages{state=\"accepted\"} 1")
+    );
 
-    for (bad, status) in [("{", 400), (r#"{"level":"error"}"#, 400), (r#"{"level":"error","title":""}"#, 400), (r#"{"level":"error","title":"x","to":["nobody"]}"#, 400)] {
+    for (bad, status) in [
+        ("{", 400),
+        (r#"{"level":"error"}"#, 400),
+        (r#"{"level":"error","title":""}"#, 400),
+        (r#"{"level":"error","title":"x","to":["nobody"]}"#, 400),
+    ] {
         let answer = post(&served.address, "/v1/messages", bad).await.unwrap();
         assert_eq!(answer.0, status, "{bad}");
         assert!(answer.1["error"]["message"].as_str().unwrap().len() > 10, "{bad}");
@@ -297,7 +355,14 @@ fn a_broken_configuration_is_refused_with_every_mistake_and_its_place() {
         let output = folder.run(&[command]);
         assert_eq!(output.status.code(), Some(78));
         let said = text(&output.stderr);
-        for part in ["callout.toml:2:8", "dingtalk", "callout.toml:4:1", "channels", "callout.toml:6:", "ops"] {
+        for part in [
+            "callout.toml:2:8",
+            "dingtalk",
+            "callout.toml:4:1",
+            "channels",
+            "callout.toml:6:",
+            "ops",
+        ] {
             assert!(said.contains(part), "{part} is not in\n{said}");
         }
     }
@@ -307,7 +372,9 @@ fn a_broken_configuration_is_refused_with_every_mistake_and_its_place() {
 #[test]
 fn what_init_writes_passes_the_check() {
     let folder = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| Command::new(callout()).args(args).current_dir(folder.path()).output().unwrap();
+    let run = |args: &[&str]| {
+        Command::new(callout()).args(args).current_dir(folder.path()).output().unwrap()
+    };
     assert_eq!(run(&["init"]).status.code(), Some(0));
     let checked = run(&["check"]);
     assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
@@ -335,7 +402,10 @@ async fn a_row_that_was_damaged_is_set_aside_and_the_rest_flows() {
         bystander = folder.json(&["show", other["id"].as_str().unwrap(), "--json"]);
     }
     assert_eq!(bystander["state"], "accepted");
-    assert!(sink.received().iter().all(|r| !r.body.contains("forged") || r.body.contains("damaged")), "never sent as it is");
+    assert!(
+        sink.received().iter().all(|r| !r.body.contains("forged") || r.body.contains("damaged")),
+        "never sent as it is"
+    );
     drop(served);
 }
 

@@ -71,7 +71,8 @@ async fn a_clean_stop_sends_nothing_twice() {
         }
     }
     stage.advance(minutes(1)).await;
-    let mut ids: Vec<String> = stage.sink.received().iter().map(|r| r.headers["webhook-id"].clone()).collect();
+    let mut ids: Vec<String> =
+        stage.sink.received().iter().map(|r| r.headers["webhook-id"].clone()).collect();
     assert_eq!(ids.len(), 50);
     ids.sort();
     ids.dedup();

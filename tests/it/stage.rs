@@ -72,14 +72,20 @@ impl Stage {
         let receivers = [receiver("ops", &ways), receiver("desk", &[way("desk", "webhook")])];
         ways.push(way("desk", "webhook"));
         let directory = Directory {
-            routes: vec![Route { levels: vec![], labels: vec![], to: vec!["ops".parse().unwrap()] }],
+            routes: vec![Route {
+                levels: vec![],
+                labels: vec![],
+                to: vec!["ops".parse().unwrap()],
+            }],
             receivers: receivers.into_iter().map(|r| (r.name.clone(), r)).collect(),
             operator: Some("desk".parse().unwrap()),
             retry: RetryPolicy::default(),
         };
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(VirtualClock::new());
-        let store = SqliteStore::open(&folder.path().join("outbox.db"), Create::IfMissing, clock.now()).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("outbox.db"), Create::IfMissing, clock.now())
+                .unwrap();
         let (store, directory, sink) = (Arc::new(store), Arc::new(directory), Sink::start().await);
         let mut stage = Self { clock, sink, store, worker: None, ways, directory, folder };
         stage.start().await;
@@ -97,7 +103,7 @@ impl Stage {
             lanes,
             transport: Transport::new(Settings::default()).unwrap(),
             people: People::default(),
-            presence: Presence::beside(&self.folder.path().join("outbox.db"), id).unwrap(),
+            presence: Presence::beside(&self.database(), id).unwrap(),
             poll: POLL,
         };
         Worker::spawn(setup).await.unwrap()
@@ -193,7 +199,12 @@ impl Stage {
         let story = self.story(id).await;
         let delivery = &story.deliveries[0];
         let wait = if let State::Ready { wait, .. } = &delivery.state { wait.name() } else { "" };
-        let words = [story.summary.state.name(), delivery.state.name(), delivery.state.place().channel.as_str(), wait];
+        let words = [
+            story.summary.state.name(),
+            delivery.state.name(),
+            delivery.state.place().channel.as_str(),
+            wait,
+        ];
         words.join(" ").trim().to_owned()
     }
 
@@ -201,9 +212,18 @@ impl Stage {
     pub(crate) async fn attempts(&self, id: MessageId) -> Vec<String> {
         let story = self.story(id).await;
         let words = story.deliveries[0].attempts.iter().map(|attempt| {
-            format!("{} {} {}", attempt.channel, attempt.outcome, attempt.code.clone().unwrap_or_default())
+            format!(
+                "{} {} {}",
+                attempt.channel,
+                attempt.outcome,
+                attempt.code.clone().unwrap_or_default()
+            )
         });
         words.map(|text| text.trim().to_owned()).collect()
+    }
+
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("outbox.db")
     }
 
     pub(crate) fn channel(name: &str) -> ChannelName {

@@ -40,7 +40,10 @@ fn none(complaints: impl Iterator<Item = String>) {
 
 /// Code without its unit tests.
 fn product(name: &str) -> bool {
-    name.starts_with("crates/") && !name.contains("/tests") && !name.contains("/examples/") && !name.ends_with("tests.rs")
+    name.starts_with("crates/")
+        && !name.contains("/tests")
+        && !name.contains("/examples/")
+        && !name.ends_with("tests.rs")
 }
 
 #[test]
@@ -54,14 +57,20 @@ fn crates_depend_on_each_other_in_one_direction() {
         ("callout", vec!["callout-channels", "callout-core", "callout-store", "callout-worker"]),
     ]);
     for (name, may) in allowed {
-        let manifest = fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
-        let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+        let manifest =
+            fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+        let dependencies =
+            manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
         let ours: Vec<&str> = dependencies
             .lines()
             .filter_map(|line| line.split(['.', ' ', '=']).next())
             .filter(|dependency| dependency.starts_with("callout"))
             .collect();
-        none(ours.iter().filter(|d| !may.contains(d)).map(|d| format!("{name} must not depend on {d}")));
+        none(
+            ours.iter()
+                .filter(|d| !may.contains(d))
+                .map(|d| format!("{name} must not depend on {d}")),
+        );
     }
 }
 
@@ -69,17 +78,24 @@ fn crates_depend_on_each_other_in_one_direction() {
 fn every_manifest_takes_the_workspace_lints() {
     let manifests = files("crates", &["toml"]).into_iter().chain(files("tests", &["toml"]));
     let manifests = manifests.filter(|(name, _)| name.ends_with("Cargo.toml"));
-    none(manifests.filter(|(_, text)| !text.contains("[lints]\nworkspace = true")).map(|(name, _)| name));
+    none(
+        manifests
+            .filter(|(_, text)| !text.contains("[lints]\nworkspace = true"))
+            .map(|(name, _)| name),
+    );
 }
 
 #[test]
 fn sql_is_spoken_in_the_store_only() {
-    let words = ["SELECT ", "INSERT INTO", "UPDATE callout", "DELETE FROM", "CREATE TABLE", "PRAGMA "];
+    let words =
+        ["SELECT ", "INSERT INTO", "UPDATE callout", "DELETE FROM", "CREATE TABLE", "PRAGMA "];
     let speaks = |text: &str| {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         code.flat_map(|line| words.iter().find(|word| line.contains(**word))).next().is_some()
     };
-    let elsewhere = sources().into_iter().filter(|(name, _)| product(name) && !name.starts_with("crates/callout-store/"));
+    let elsewhere = sources()
+        .into_iter()
+        .filter(|(name, _)| product(name) && !name.starts_with("crates/callout-store/"));
     // The client asks the application's own connection how durable it is, and installs the store's schema.
     let elsewhere = elsewhere.filter(|(name, _)| !name.starts_with("crates/callout-client/"));
     none(elsewhere.filter(|(_, text)| speaks(text)).map(|(name, _)| format!("{name} speaks SQL")));
@@ -88,14 +104,24 @@ fn sql_is_spoken_in_the_store_only() {
 #[test]
 fn time_never_comes_from_sql() {
     let banned = ["CURRENT_TIMESTAMP", "datetime('now')", "unixepoch('now", "strftime('%s','now')"];
-    let store = files("crates/callout-store/src", &["rs"]).into_iter().chain(files("migrations", &["sql"]));
-    none(store.filter(|(_, text)| banned.iter().any(|word| text.contains(word))).map(|(name, _)| name));
+    let store =
+        files("crates/callout-store/src", &["rs"]).into_iter().chain(files("migrations", &["sql"]));
+    none(
+        store
+            .filter(|(_, text)| banned.iter().any(|word| text.contains(word)))
+            .map(|(name, _)| name),
+    );
 }
 
 #[test]
 fn every_file_says_what_it_is() {
-    none(sources().into_iter().filter(|(_, text)| !text.starts_with("//! ") || text.starts_with("//! .")).map(|(name, _)| name)
-        .filter(|name| !name.ends_with("tests.rs")));
+    none(
+        sources()
+            .into_iter()
+            .filter(|(_, text)| !text.starts_with("//! ") || text.starts_with("//! ."))
+            .map(|(name, _)| name)
+            .filter(|name| !name.ends_with("tests.rs")),
+    );
 }
 
 #[test]
@@ -109,7 +135,15 @@ fn no_file_holds_more_than_one_idea() {
 #[test]
 fn nothing_is_left_unfinished() {
     // Built from halves, so that this file does not find itself.
-    let words = [["to", "do!("], ["unimpl", "emented!("], ["db", "g!("], ["FIX", "ME"], ["X", "XX:"], ["#[ig", "nore"]].map(|w| w.concat());
+    let words = [
+        ["to", "do!("],
+        ["unimpl", "emented!("],
+        ["db", "g!("],
+        ["FIX", "ME"],
+        ["X", "XX:"],
+        ["#[ig", "nore"],
+    ]
+    .map(|w| w.concat());
     none(sources().into_iter().filter_map(|(name, text)| {
         let word = words.iter().find(|word| text.contains(word.as_str()))?;
         Some(format!("{name} contains {word}"))
@@ -118,25 +152,49 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn only_the_schedule_names_the_unmaintained_crate() {
-    let named = sources().into_iter().filter(|(name, text)| product(name) && text.contains("backoff::"));
+    let named =
+        sources().into_iter().filter(|(name, text)| product(name) && text.contains("backoff::"));
     none(named.map(|(name, _)| name).filter(|name| name != "crates/callout-core/src/retry.rs"));
 }
 
 #[test]
 fn core_does_nothing_but_decide() {
-    let words = ["std::fs", "std::net", "std::io", "std::env", "async fn", "tokio", "SystemTime", "Instant"];
+    let words = [
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::env",
+        "async fn",
+        "tokio",
+        "SystemTime",
+        "Instant",
+    ];
     let core = files("crates/callout-core/src", &["rs"]);
     none(core.into_iter().filter_map(|(name, text)| {
-        let word = words.iter().find(|word| text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(**word)))?;
+        let word = words.iter().find(|word| {
+            text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains(**word))
+        })?;
         Some(format!("{name} contains {word}"))
     }));
 }
 
 #[test]
 fn a_channel_file_is_pure() {
-    let words = ["async ", "tokio", "reqwest", "tracing::", "std::fs", "clock::", "Mutex", "RefCell", "Atomic"];
+    let words = [
+        "async ",
+        "tokio",
+        "reqwest",
+        "tracing::",
+        "std::fs",
+        "clock::",
+        "Mutex",
+        "RefCell",
+        "Atomic",
+    ];
     none(callout_channels::kinds().filter_map(|kind| {
-        let text = fs::read_to_string(root().join(format!("crates/callout-channels/src/{kind}.rs"))).unwrap();
+        let text =
+            fs::read_to_string(root().join(format!("crates/callout-channels/src/{kind}.rs")))
+                .unwrap();
         let word = words.iter().find(|word| text.contains(**word))?;
         Some(format!("{kind}.rs contains {word}"))
     }));
@@ -144,13 +202,22 @@ fn a_channel_file_is_pure() {
 
 #[test]
 fn the_project_speaks_of_itself_alone() {
-    let words = [["/wo", "rk/"], ["../sha", "red"], ["/ro", "ot/"], [".lib", "rary"]].map(|w| w.concat());
+    let words =
+        [["/wo", "rk/"], ["../sha", "red"], ["/ro", "ot/"], [".lib", "rary"]].map(|w| w.concat());
     let mut all = sources();
     for folder in ["docs", "migrations", "crates"] {
         all.extend(files(folder, &["md", "sql", "toml", "txt", "json", "http"]));
     }
     let scripts = fs::read_dir(root().join("scripts")).unwrap().map(|entry| entry.unwrap().path());
-    let others = ["README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.toml", "deny.toml", ".ci/run"];
+    let others = [
+        "README.md",
+        "README.zh.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.toml",
+        "deny.toml",
+        ".ci/run",
+    ];
     for path in scripts.chain(others.map(|name| root().join(name))) {
         all.insert(path.display().to_string(), fs::read_to_string(path).unwrap());
     }

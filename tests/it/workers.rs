@@ -18,7 +18,8 @@ async fn two_workers_never_send_one_delivery_twice() {
     for other in &others {
         other.idle().await.unwrap();
     }
-    let mut sent: Vec<String> = stage.sink.received().iter().map(|r| r.headers["webhook-id"].clone()).collect();
+    let mut sent: Vec<String> =
+        stage.sink.received().iter().map(|r| r.headers["webhook-id"].clone()).collect();
     sent.sort();
     assert_eq!(sent.len(), 300, "each once");
     sent.dedup();

@@ -204,7 +204,7 @@ pub(crate) fn split(text: &str, max: usize, pieces_max: usize) -> Vec<String> {
     let (mut pieces, mut rest) = (Vec::new(), text.to_owned());
     while !rest.is_empty() && pieces.len() < pieces_max {
         if utf16_len(&rest) <= max {
-            pieces.push(rest);
+            pieces.push(close_fence(&rest));
             return pieces;
         }
         // Room for a fence to be closed.

@@ -29,7 +29,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most bytes of an answer's body that are read.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The most idle connections that are kept for one host.
-const IDLE_PER_HOST_MAX: usize = 4;
+const IDLE_PER_HOST_MAX: usize = 64;
 /// How long an idle connection is kept; shorter than most servers wait.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Who we say we are.

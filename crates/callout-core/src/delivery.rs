@@ -334,14 +334,10 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
         // We may already have been heard. At-least-once says: ask again, and say so in the record.
         Outcome::Transient(_) | Outcome::Unknown(_) => {
             let place = Place { attempt: place.attempt + 1, ..softened(place) };
-            match given.retry.delay_after(place.attempt, jitter(&place, given)) {
-                Some(delay)
-                    if !is_past_failover(&place, given.now + delay)
-                        || next_open(&place, given).is_none() =>
-                {
-                    State::Ready { at: given.now + delay, wait: Wait::Backoff, place }
-                }
-                Some(_) | None => next(&place, given),
+            let delay = given.retry.delay_after(place.attempt, jitter(&place, given));
+            match delay.filter(|delay| is_worth_waiting(&place, *delay, given)) {
+                Some(delay) => State::Ready { at: given.now + delay, wait: Wait::Backoff, place },
+                None => next(&place, given),
             }
         }
         Outcome::Rejected { blame: Blame::Message, .. } if !place.plain => {
@@ -350,6 +346,13 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
         }
         Outcome::Rejected { .. } => next(place, given),
     }
+}
+
+/// Whether to try the same channel again after `delay` although others may be left.
+fn is_worth_waiting(place: &Place, delay: Duration, given: &Given<'_>) -> bool {
+    let in_time = !is_past_failover(place, given.now + delay);
+    let works = !given.blocked.contains(&place.channel);
+    (in_time && works) || next_open(place, given).is_none()
 }
 
 /// The worker is gone, not the provider: no backoff, but the try counts, so that a message which

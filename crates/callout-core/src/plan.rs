@@ -216,14 +216,19 @@ pub fn report(
     let mut report = Message::new(level, format!("Callout: not delivered to {receiver}: {what}"));
     report.body = format!(
         "**{}** ({})\n\nLast answer: {}\n\nThe whole story: `callout why {id}`\n",
-        about.title.replace(['*', '`'], " "),
+        plain(&about.title),
         about.level,
-        if last_words.is_empty() { "none" } else { last_words },
+        if last_words.is_empty() { "none".to_owned() } else { plain(last_words) },
     );
     report.to = vec![operator.to_string()];
     report.labels.insert(EVENT_LABEL.to_owned(), event.to_owned());
     report.labels.insert("callout.message".to_owned(), id.to_string());
     Some(report)
+}
+
+/// Somebody else's words on one line, without what would be markup or refused.
+fn plain(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() || matches!(c, '*' | '`') { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -69,3 +69,10 @@ pub(crate) fn deadline(after: Duration) -> impl Fn() -> bool + Send + 'static {
     let started = std::time::Instant::now();
     move || started.elapsed() >= after
 }
+
+/// Lets other programs go first. For threads of their own; whatever is async waits for a [`Clock`].
+#[cfg(feature = "sqlite")]
+#[expect(clippy::disallowed_methods, reason = "this is where the program sleeps")]
+pub(crate) fn pause(length: Duration) {
+    std::thread::sleep(length);
+}

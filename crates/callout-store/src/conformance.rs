@@ -4,7 +4,7 @@
 //! test of every check. Each check has a bystander: a second message that must not change.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed check is a panic")]
-#![allow(missing_docs, reason = "the names of the checks are sentences")]
+#![expect(missing_docs, reason = "the names of the checks are sentences")]
 
 mod bench;
 pub mod claiming;

@@ -89,7 +89,7 @@ impl SqliteStore {
             Create::Never if has_outbox(path)? => false,
             Create::Never => return Err(StoreError::Missing(path.to_owned())),
         };
-        let mut connection = connection::writer(path, is_new)?;
+        let mut connection = connection::writer(path)?;
         migrate::migrate(&mut connection, now)?;
         if is_new {
             connection::sync_folder(path)?;
@@ -132,7 +132,7 @@ impl Store for SqliteStore {
             let n = messages.len();
             return Err(StoreError::Unfit(format!("{n} messages at once; at most {ENQUEUE_MAX}")));
         }
-        self.writer.write(move |tx| Ok(enqueue::enqueue(tx, &messages))).await
+        self.writer.write(move |tx| enqueue::enqueue(tx, &messages)).await
     }
 
     async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError> {

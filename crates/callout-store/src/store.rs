@@ -55,7 +55,8 @@ pub trait Store: Send + Sync {
     /// only sign: whoever waits for it also looks now and then.
     fn changes(&self) -> watch::Receiver<u64>;
 
-    /// Lists messages, newest first. `after` is [`Page::next`].
+    /// Lists messages, newest first. `after` is [`Page::next`]. A page looks at a bounded number of
+    /// messages, so it may be short, even empty, although there is a next one.
     async fn list(
         &self,
         filter: Filter,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// No attempt runs longer, whatever its channel does. Longer than one request and all that may follow
 /// it, shorter than a lease.
-pub const GUARD: Duration = Duration::from_secs(40);
+pub const GUARD: Duration = Duration::from_secs(50);
 
 /// People's ids: by name, then by channel kind.
 #[derive(Clone, Debug, Default)]

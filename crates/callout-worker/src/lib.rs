@@ -23,7 +23,7 @@ use callout_core::plan::Directory;
 use callout_core::time::Timestamp;
 use callout_store::{Store, StoreError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -94,6 +94,7 @@ enum Request {
 #[derive(Debug)]
 pub struct Worker {
     requests: mpsc::Sender<Request>,
+    stopping: Arc<AtomicBool>,
     status: Status,
     task: JoinHandle<Result<(), WorkerError>>,
 }
@@ -134,15 +135,17 @@ impl Worker {
 
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let last_turn = Arc::new(AtomicI64::new(now.unix_ms()));
+        let stopping = Arc::new(AtomicBool::new(false));
         let circle = Circle {
             changes: setup.store.changes(),
             inbox,
             last_turn: last_turn.clone(),
-            turner: Turner::new(setup),
+            turner: Turner::new(setup, stopping.clone()),
             idlers: Vec::new(),
         };
         let task = tokio::spawn(circle.run());
-        Ok(Self { requests, status: Status { last_turn, task: task.abort_handle() }, task })
+        let status = Status { last_turn, task: task.abort_handle() };
+        Ok(Self { requests, stopping, status, task })
     }
 
     /// Returns once everything that is due by now has been tried and settled.
@@ -161,10 +164,11 @@ impl Worker {
     }
 
     /// Asks the worker to take nothing new and to finish what runs, within [`DRAIN`]. Returns at once;
-    /// [`Worker::ended`] waits.
+    /// [`Worker::ended`] waits. From now on no attempt begins.
     pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         if self.requests.try_send(Request::Stop).is_err() {
-            tracing::debug!("the worker is ending already, or too busy to be told twice");
+            tracing::debug!("the worker has ended, or was told before");
         }
     }
 

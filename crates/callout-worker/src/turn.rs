@@ -9,7 +9,7 @@ use crate::lane::Lane;
 use crate::{Clock, LEASE, Presence, Setup};
 use callout_channels::Delivered;
 use callout_channels::transport::Transport;
-use callout_core::delivery::{self, Event, State};
+use callout_core::delivery::{self, Event, Given, State};
 use callout_core::id::{ChannelName, MessageId};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::plan::{self, Directory};
@@ -20,6 +20,7 @@ use callout_store::model::{
 use callout_store::{Store, StoreError};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -48,6 +49,8 @@ pub(crate) struct Turner {
     flights: HashMap<Id, Flight>,
     /// Ended, and not yet written down.
     unsettled: Vec<Settlement>,
+    /// Set from outside: nothing new is begun.
+    stopping: Arc<AtomicBool>,
     /// Circuits that were open when the store was last asked.
     blocked: BTreeSet<ChannelName>,
 }
@@ -60,7 +63,7 @@ struct Flight {
 }
 
 impl Turner {
-    pub(crate) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup, stopping: Arc<AtomicBool>) -> Self {
         Self {
             store: setup.store,
             clock: setup.clock,
@@ -73,6 +76,7 @@ impl Turner {
             tasks: JoinSet::new(),
             flights: HashMap::new(),
             unsettled: Vec::new(),
+            stopping,
             blocked: BTreeSet::new(),
         }
     }
@@ -144,30 +148,48 @@ impl Turner {
         }
     }
 
-    /// Starts an attempt for each claim. From here on a byte may leave; the lease is committed.
+    /// Begins what was claimed, or hands it back if the worker was told to stop meanwhile.
     fn start(&mut self, claims: Claims) {
         self.blocked = claims.blocked;
         for claimed in claims.claimed {
-            let channel = &claimed.state.place().channel;
-            let Some(number) = self.lanes.iter().position(|lane| lane.setup.name == *channel)
-            else {
-                tracing::error!(%channel, "the store leased a delivery for a channel nobody asked for");
-                continue;
-            };
-            let Some(lane) = self.lanes.get_mut(number) else { continue };
-            let receiver = self.directory.receivers.get(&claimed.receiver);
-            let mentions = self.people.mentions(&claimed, receiver, lane.setup.channel.spec().kind);
-            let claimed = Arc::new(claimed);
-            let task = attempt(
-                lane.setup.clone(),
-                claimed.clone(),
-                mentions,
-                self.transport.clone(),
-                self.clock.clone(),
-            );
-            lane.busy += 1;
-            let flight = Flight { claimed, lane: number, started_at: self.clock.now() };
-            self.flights.insert(self.tasks.spawn(task).id(), flight);
+            if self.stopping.load(Ordering::Relaxed) {
+                self.hand_back(&claimed);
+            } else {
+                self.begin(claimed);
+            }
+        }
+    }
+
+    /// Begins an attempt. From here on a byte may leave; the lease is committed.
+    fn begin(&mut self, claimed: Claimed) {
+        let channel = &claimed.state.place().channel;
+        let lanes = self.lanes.iter_mut().enumerate();
+        let Some((number, lane)) = lanes.into_iter().find(|(_, lane)| lane.setup.name == *channel)
+        else {
+            tracing::error!(%channel, "the store leased a delivery for a channel nobody asked for");
+            return;
+        };
+        let receiver = self.directory.receivers.get(&claimed.receiver);
+        let mentions = self.people.mentions(&claimed, receiver, lane.setup.channel.spec().kind);
+        let claimed = Arc::new(claimed);
+        let (transport, clock) = (self.transport.clone(), self.clock.clone());
+        let task = attempt(lane.setup.clone(), claimed.clone(), mentions, transport, clock);
+        lane.busy += 1;
+        let flight = Flight { claimed, lane: number, started_at: self.clock.now() };
+        self.flights.insert(self.tasks.spawn(task).id(), flight);
+    }
+
+    fn hand_back(&mut self, claimed: &Claimed) {
+        match delivery::step(&claimed.state, Event::HandedBack, &self.given(claimed)) {
+            Ok(after) => self.unsettled.push(Settlement {
+                delivery: claimed.delivery,
+                token: token(&claimed.state),
+                after,
+                attempt: None,
+                extra_sends: 0,
+                report: None,
+            }),
+            Err(illegal) => tracing::error!(error = %illegal, "a claim could not be handed back"),
         }
     }
 
@@ -216,14 +238,7 @@ impl Turner {
     ) -> Result<Settlement, delivery::Illegal> {
         let claimed = &flight.claimed;
         let now = self.now();
-        let seed = u64::try_from(claimed.delivery.0).unwrap_or(0);
-        let given = self.directory.given(
-            &claimed.receiver,
-            claimed.message.level,
-            now,
-            &self.blocked,
-            seed,
-        );
+        let given = self.given(claimed);
         let outcome = delivered.outcome.clone();
         let after = delivery::step(&claimed.state, Event::Attempted(outcome.clone()), &given)?;
         let report = delivery::notice(&claimed.state, &after).and_then(|notice| {
@@ -240,7 +255,7 @@ impl Turner {
         let place = claimed.state.place();
         Ok(Settlement {
             delivery: claimed.delivery,
-            token: if let State::Leased { lease, .. } = &claimed.state { lease.token } else { 0 },
+            token: token(&claimed.state),
             after,
             attempt: Some(Attempt {
                 number: place.tries,
@@ -260,11 +275,22 @@ impl Turner {
         })
     }
 
+    fn given(&self, claimed: &Claimed) -> Given<'_> {
+        let seed = u64::try_from(claimed.delivery.0).unwrap_or(0);
+        let level = claimed.message.level;
+        self.directory.given(&claimed.receiver, level, self.now(), &self.blocked, seed)
+    }
+
     /// Says goodbye to the store.
     pub(crate) async fn retire(self) -> Result<(), StoreError> {
         let now = self.now();
         self.store.retire(self.presence.id(), self.directory.clone(), now).await.map(drop)
     }
+}
+
+/// The fencing token of a claimed delivery.
+fn token(state: &State) -> i64 {
+    if let State::Leased { lease, .. } = state { lease.token } else { 0 }
 }
 
 async fn settle(

@@ -90,7 +90,7 @@ impl Failure {
                 }
             }
             Self::Usage { problem, help } => {
-                print::error(problem);
+                print::error(print::clean(problem));
                 print::talk(format_args!("  help: {help}"));
             }
             Self::Config(errors) => print_config_errors(errors),
@@ -103,7 +103,7 @@ fn print_config_errors(ConfigErrors(errors): &ConfigErrors) {
         if n > 0 {
             print::talk("");
         }
-        print::error(error);
+        print::error(print::clean(&error.to_string()));
     }
 }
 

@@ -8,7 +8,9 @@ use callout_core::time::Timestamp;
 use comfy_table::{Cell, Table, TableStyle};
 use jiff::tz::TimeZone;
 use std::fmt::Display;
-use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write};
+#[cfg(not(test))]
+use std::io::Write as _;
+use std::io::{BufRead as _, IsTerminal as _};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -23,7 +25,17 @@ pub fn out_raw(text: &str) {
     #[cfg(test)]
     return test::CAPTURED.with_borrow_mut(|captured| captured.out.push_str(text));
     #[cfg(not(test))]
-    write(&mut anstream::stdout(), text);
+    {
+        let mut stream = anstream::stdout();
+        match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(problem) => {
+                error(format_args!("the answer cannot be written: {problem}"));
+                std::process::exit(i32::from(crate::command::FAILED));
+            }
+        }
+    }
 }
 
 /// Prints one line of talk.
@@ -36,15 +48,9 @@ pub fn talk_raw(text: &str) {
     #[cfg(test)]
     return test::CAPTURED.with_borrow_mut(|captured| captured.talk.push_str(text));
     #[cfg(not(test))]
-    write(&mut anstream::stderr(), text);
-}
-
-#[cfg_attr(test, expect(dead_code, reason = "tests capture what is printed"))]
-fn write(stream: &mut impl Write, text: &str) {
-    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+    {
         // There is nowhere left to say that saying it failed.
-        Ok(()) | Err(_) => {}
+        _ = anstream::stderr().write_all(text.as_bytes());
     }
 }
 

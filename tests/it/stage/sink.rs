@@ -39,7 +39,11 @@ pub(crate) fn errcode(code: i64) -> Reply {
 
 /// Success, for every kind of channel.
 fn success(path: &str) -> Reply {
-    if path.contains("slack") { Reply::Answer(200, vec![], "ok".into()) } else { json(200, r#"{"errcode":0,"errmsg":"ok"}"#) }
+    if path.contains("slack") {
+        Reply::Answer(200, vec![], "ok".into())
+    } else {
+        json(200, r#"{"errcode":0,"errmsg":"ok"}"#)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -187,7 +191,8 @@ async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
             false
         }
         Reply::Half => {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n";
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n";
             let _ = stream.write_all(format!("{head}{{\"errcode\":0,").as_bytes()).await;
             false
         }

@@ -72,10 +72,13 @@ ccc
 end"
         ]
     );
+    assert_eq!(split("~~~", 3, 1), ["~~~\n~~~"]);
     assert_eq!(split("", 10, 3), Vec::<String>::new());
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn cutting_keeps_to_the_budget_and_never_fails(text in "\\PC*", max in 0usize..64) {
         let cut = bytes(&text, max);

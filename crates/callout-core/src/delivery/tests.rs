@@ -211,6 +211,11 @@ fn an_open_circuit_is_passed_over_while_another_channel_is_left() {
     story.attempt(refused(Blame::Endpoint)).is("ready", "c");
     story.attempt(refused(Blame::Endpoint)).is("ready", "a").waits(0.2..=15.0, Wait::Round);
 
+    let mut probe = Story::new(&["a", "b"]);
+    probe.happens(Event::Leased(lease()));
+    probe.blocked = channels(&["a"]).into_iter().collect();
+    probe.happens(Event::Attempted(busy())).is("ready", "b").waits(0.0..=0.0, Wait::Failover);
+
     let mut alone = Story::new(&["a"]);
     alone.blocked = channels(&["a"]).into_iter().collect();
     alone.happens(Event::Blocked(at(15))).is("ready", "a").waits(15.0..=15.0, Wait::Circuit);

@@ -81,7 +81,7 @@ fn a_report_about_a_report_is_never_written() {
     let ops = "ops".parse().unwrap();
     let about = Message::new(Level::Critical, "disk full");
     let first =
-        report(Notice::Expired, &directory, &about, id, &ops, "310000: no keyword").unwrap();
+        report(Notice::Expired, &directory, &about, id, &ops, "310000: no\u{7} keyword\n").unwrap();
     assert_eq!(first.validate(), Ok(()));
     assert_eq!(first.to, ["lead"]);
     assert_eq!(report(Notice::Expired, &directory, &first, id, &ops, ""), None);

@@ -95,7 +95,9 @@ pub async fn failures_open_the_circuit_and_one_probe_goes(backend: &dyn Backend)
     assert_eq!((health[0].failures, health[0].probe_at), (FAILURES_MAX, Some(at(0) + PROBE_EVERY)));
     assert_eq!(health[0].last_failure.as_deref(), Some("503: busy"));
     let later = at(14);
-    assert!(bench.claim(later).await.claimed.is_empty());
+    let claims = bench.claim(later).await;
+    assert!(claims.claimed.is_empty());
+    assert_eq!(claims.blocked, ["c".parse().unwrap()].into());
     let due = at(0) + PROBE_EVERY;
     let claims = bench.claim(due).await;
     assert_eq!(claims.claimed.len(), 1);
@@ -103,6 +105,7 @@ pub async fn failures_open_the_circuit_and_one_probe_goes(backend: &dyn Backend)
     assert!(bench.claim_as(2, due).await.claimed.is_empty());
     bench.settle(&claims.claimed[0], accepted(), due).await;
     assert!(bench.store.health().await.unwrap()[0].probe_at.is_none());
+    assert!(bench.claim(due).await.blocked.is_empty());
     // Those that were told to wait for the next probe are due then.
     let all = bench.claim(due + PROBE_EVERY).await.claimed;
     assert_eq!(all.len(), FAILURES_MAX as usize - 1);

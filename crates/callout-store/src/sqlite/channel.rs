@@ -18,7 +18,7 @@ pub(super) const READ: &str = "
       FROM callout_channel
      WHERE name = :name";
 
-pub(super) const BLOCKED: &str = "SELECT name FROM callout_channel WHERE probe_at IS NOT NULL";
+pub(super) const BLOCKED: &str = "SELECT name FROM callout_channel WHERE probe_at > :now";
 
 pub(super) const WRITE: &str = "
     INSERT INTO callout_channel
@@ -149,9 +149,11 @@ impl Channels {
     }
 }
 
-/// Channels whose circuit is open.
-pub(super) fn blocked(db: Db<'_>) -> Result<BTreeSet<ChannelName>, StoreError> {
-    let names = db.all("look for open circuits", BLOCKED, [], row::channel)?;
+/// Channels whose circuit is open and whose next probe is not due yet. One whose probe is due is taken
+/// like any other, so that a message goes there to try it.
+pub(super) fn blocked(db: Db<'_>, now: Timestamp) -> Result<BTreeSet<ChannelName>, StoreError> {
+    let params = named_params! {":now": now.unix_ms()};
+    let names = db.all("look for open circuits", BLOCKED, params, row::channel)?;
     Ok(names.into_iter().collect())
 }
 

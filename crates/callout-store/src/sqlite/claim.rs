@@ -59,7 +59,7 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     let scene = Scene {
         now: ask.now,
         directory: &ask.directory,
-        blocked: channel::blocked(tx.db)?,
+        blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
     let mut sight = Sight { scene, channels: Channels::default(), ask, claims: Claims::default() };
@@ -69,7 +69,9 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     }
     tend::look_ahead(tx, &mut sight)?;
     sight.channels.write(tx)?;
-    Ok(sight.claims)
+    // A report to the operator has to be planned, and that is not for later.
+    let more = sight.claims.more || tx.news.message > 0;
+    Ok(Claims { more, blocked: channel::blocked(tx.db, ask.now)?, ..sight.claims })
 }
 
 /// Leases what one channel may send now, most urgent first.
@@ -96,12 +98,14 @@ fn take(tx: &mut Tx<'_>, sight: &mut Sight<'_>, lane: &LaneAsk) -> Result<(), St
         }
         note_what_waits(tx, sight, lane, level)?;
     }
+    // Once the probe is under way, those behind it take another channel.
+    sight.claims.more |= gate == Gate::Probe && left < lane.limit.min(1);
     sight.claims.more |= left == 0 && lane.limit > CLAIM_MAX;
     Ok(())
 }
 
 pub(super) fn due(
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     channel: &ChannelName,
     level: Level,
     now: Timestamp,
@@ -111,7 +115,7 @@ pub(super) fn due(
         ":channel": channel.as_str(), ":urgency": urgency(level), ":now": now.unix_ms(),
         ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
     };
-    tx.db.all("look for due deliveries", DUE, params, row::delivery)
+    delivery::fetch(tx, now, "look for due deliveries", DUE, params)
 }
 
 /// Leases one delivery, unless it is too late or its message is damaged. Says whether it did.

@@ -40,7 +40,7 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
     let mut scene = Scene {
         now: ask.now,
         directory: &ask.directory,
-        blocked: channel::blocked(tx.db)?,
+        blocked: channel::blocked(tx.db, ask.now)?,
         // Whoever gives the command sees what comes of it; nothing is reported.
         ids: Ids::new([0; 10]),
     };

@@ -5,6 +5,7 @@
 //! handle drops all of this process's locks on it.
 
 use super::fault::{broken, disk};
+use crate::clock;
 use crate::error::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -16,6 +17,8 @@ use std::time::Duration;
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a writer waits for another process.
 const WRITER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long to let another program go first when several start at once.
+const TURN: Duration = Duration::from_millis(5);
 /// How long a reader does.
 pub(super) const READER_PATIENCE: Duration = Duration::from_secs(2);
 /// Prepared statements kept for each connection; more than this crate has.
@@ -58,17 +61,29 @@ pub(super) fn folder(path: &Path) -> PathBuf {
 }
 
 /// Opens the one connection that writes.
-pub(super) fn writer(path: &Path, is_new: bool) -> Result<Connection, StoreError> {
+pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = open(path, WRITER_PATIENCE)?;
-    if is_new {
+    if read(&connection, "page_count")? == 0 {
         // Only possible before the first page is written.
         set(&connection, "auto_vacuum", "INCREMENTAL")?;
     }
-    set(&connection, "journal_mode", "WAL")?;
+    use_log(&connection)?;
     set(&connection, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     set(&connection, "journal_size_limit", WAL_BYTES_MAX)?;
     harden(&connection)?;
     Ok(connection)
+}
+
+/// Makes the database keep a write-ahead log. Where several programs start at once, SQLite refuses all
+/// but one of them without waiting.
+fn use_log(connection: &Connection) -> Result<(), StoreError> {
+    let is_over = clock::deadline(WRITER_PATIENCE);
+    loop {
+        match set(connection, "journal_mode", "WAL") {
+            Err(StoreError::Busy(_)) if !is_over() => clock::pause(TURN),
+            result => return result,
+        }
+    }
 }
 
 /// Opens a connection that cannot write.
@@ -98,6 +113,11 @@ pub(super) fn open(path: &Path, patience: Duration) -> Result<Connection, StoreE
         Connection::open_with_flags(path, flags).map_err(broken("open the database"))?;
     connection.busy_timeout(patience).map_err(broken("configure the database"))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Otherwise SQLite prepares a statement again whenever a bound value might make a partial index
+    // fit, which takes longer than running it.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(broken("configure the database"))?;
     Ok(connection)
 }
 
@@ -130,11 +150,15 @@ fn set(connection: &Connection, name: &str, value: impl rusqlite::ToSql) -> Resu
 }
 
 fn expect(connection: &Connection, name: &str, wanted: i64) -> Result<(), StoreError> {
-    let found: i64 = connection
-        .pragma_query_value(None, name, |row| row.get(0))
-        .map_err(broken("read a setting back"))?;
+    let found = read(connection, name)?;
     if found == wanted {
         return Ok(());
     }
     Err(StoreError::Unfit(format!("the database has {name} = {found} and needs {wanted}")))
+}
+
+fn read(connection: &Connection, name: &str) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(broken("read a setting back"))
 }

@@ -6,11 +6,11 @@ use super::report::{self, Ids};
 use super::row::{self, Delivery, delivery_columns};
 use super::tx::Tx;
 use crate::error::StoreError;
-use callout_core::delivery::{self, Event, Lease, Standing, State};
+use callout_core::delivery::{self, Cause, Event, Lease, Standing, State, Wait};
 use callout_core::id::ChannelName;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::time::Timestamp;
-use rusqlite::named_params;
+use rusqlite::{Params, named_params};
 use std::collections::BTreeSet;
 
 pub(super) const READ: &str =
@@ -31,6 +31,19 @@ pub(super) const PROGRESS: &str = "SELECT state FROM callout_progress WHERE seq 
 pub(super) const SET_PROGRESS: &str = "
     UPDATE callout_progress SET state = :state, settled_at = :settled_at
      WHERE seq = :seq AND state = :was";
+
+// Nothing of the row is believed but its number and whose message it is.
+pub(super) const SET_ASIDE: &str = "
+    UPDATE callout_delivery
+       SET state = 'dead', cause = :cause, ended_at = :now, receiver = :unknown, urgency = 0,
+           channel = :unknown, wait = :wait, attempt = 0, failover_at = NULL, round = 0,
+           plain = 0, soft = 0, tries = 0, ready_at = :now, expires_at = :now,
+           lease_owner = NULL, lease_token = 0, lease_until = NULL, leased_at = NULL
+     WHERE id = :id
+ RETURNING message_seq";
+
+/// Stands for a receiver or channel whose name was damaged.
+const UNREADABLE: &str = "unreadable";
 
 /// What a decision inside the store depends on.
 pub(super) struct Scene<'a> {
@@ -166,6 +179,47 @@ pub(super) fn set_progress(
 }
 
 /// Fetches a delivery.
-pub(super) fn read(tx: &Tx<'_>, id: i64) -> Result<Option<Delivery>, StoreError> {
-    tx.db.one("read the delivery", READ, named_params! {":id": id}, row::delivery)
+pub(super) fn read(
+    tx: &mut Tx<'_>,
+    id: i64,
+    now: Timestamp,
+) -> Result<Option<Delivery>, StoreError> {
+    let rows = fetch(tx, now, "read the delivery", READ, named_params! {":id": id})?;
+    Ok(rows.into_iter().next())
+}
+
+/// Fetches deliveries. Rows that cannot be read are set aside, so that the others flow.
+pub(super) fn fetch(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    doing: &'static str,
+    sql: &'static str,
+    params: impl Params,
+) -> Result<Vec<Delivery>, StoreError> {
+    let rows = tx.db.all(doing, sql, params, |row| {
+        row::delivery(row).map(Ok).or_else(|problem| Ok(Err((row.get(0)?, problem.to_string()))))
+    })?;
+    let mut readable = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row {
+            Ok(delivery) => readable.push(delivery),
+            Err((id, problem)) => set_aside(tx, id, now, &problem)?,
+        }
+    }
+    Ok(readable)
+}
+
+/// Ends a delivery whose row is damaged, in words that can be read again.
+fn set_aside(tx: &mut Tx<'_>, id: i64, now: Timestamp, problem: &str) -> Result<(), StoreError> {
+    tracing::error!(delivery = id, problem, "a damaged delivery was set aside");
+    let params = named_params! {
+        ":id": id, ":now": now.unix_ms(), ":cause": Cause::Quarantined.name(),
+        ":wait": Wait::New.name(), ":unknown": UNREADABLE,
+    };
+    let message = tx.db.one("set a delivery aside", SET_ASIDE, params, |row| row.get(0))?;
+    if let Some(message) = message {
+        journal::note(tx, now, message, "quarantined", &format!("a delivery's row: {problem}"))?;
+        sum_up(tx, message, now)?;
+    }
+    Ok(())
 }

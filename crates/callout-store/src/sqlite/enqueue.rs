@@ -18,12 +18,16 @@ pub(super) const HOLDER_OF_KEY: &str = concat!(
 pub(super) const HOLDER_OF_ID: &str =
     concat!("SELECT ", message_columns!(), " FROM callout_message m WHERE m.id = :id");
 
-/// Enqueues messages, each for itself.
+/// Enqueues messages, each for itself. What is no fault of a message fails them all.
 pub(super) fn enqueue(
     tx: &mut Tx<'_>,
     messages: &[NewMessage],
-) -> Vec<Result<Enqueued, StoreError>> {
-    messages.iter().map(|message| insert(tx, message)).collect()
+) -> Result<Vec<Result<Enqueued, StoreError>>, StoreError> {
+    let results = messages.iter().map(|message| match insert(tx, message) {
+        Err(fault @ (StoreError::Full(_) | StoreError::Busy(_))) => Err(fault),
+        result => Ok(result),
+    });
+    results.collect()
 }
 
 /// Enqueues one message.

@@ -2,7 +2,7 @@
 
 use super::attempt;
 use super::channel;
-use super::delivery::{Scene, happen};
+use super::delivery::{self, Scene, happen};
 use super::report::Ids;
 use super::row::{self, Delivery, delivery_columns};
 use super::tx::{Db, Tx};
@@ -74,9 +74,9 @@ pub(super) fn retire(
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     let owner = worker.to_string();
-    let rows =
-        tx.db.all("look for leases", LEASES_OF, named_params! {":owner": owner}, row::delivery)?;
-    let blocked = channel::blocked(tx.db)?;
+    let params = named_params! {":owner": owner};
+    let rows = delivery::fetch(tx, now, "look for leases", LEASES_OF, params)?;
+    let blocked = channel::blocked(tx.db, now)?;
     let mut scene = Scene { now, directory, blocked, ids: Ids::of_worker(worker) };
     let mut lost = 0;
     for row in &rows {

@@ -51,7 +51,7 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
     let mut scene = Scene {
         now: ask.now,
         directory: &ask.directory,
-        blocked: channel::blocked(tx.db)?,
+        blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
     for (seq, row) in rows {

@@ -34,7 +34,7 @@ fn settle_one(
     now: Timestamp,
     settlement: &Settlement,
 ) -> Result<Settled, StoreError> {
-    let row = delivery::read(tx, settlement.delivery.0)?;
+    let row = delivery::read(tx, settlement.delivery.0, now)?;
     let Some(row) = row.filter(|row| holds(row, settlement.token)) else {
         return late(tx, channels, now, settlement);
     };
@@ -64,7 +64,7 @@ fn late(
     settlement: &Settlement,
 ) -> Result<Settled, StoreError> {
     let Some(attempt) = &settlement.attempt else { return Ok(Settled::Late) };
-    if delivery::read(tx, settlement.delivery.0)?.is_none() {
+    if delivery::read(tx, settlement.delivery.0, now)?.is_none() {
         return Ok(Settled::Late);
     }
     if attempt::write_late(tx, settlement.delivery, attempt)? {

@@ -70,12 +70,12 @@ pub(super) const NEXT_FAILOVER: &str = "
 /// Steps everything that time has overtaken, within bounds.
 pub(super) fn tend(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError> {
     let (now, limit) = (sight.ask.now.unix_ms(), bound());
-    let ended = batch(tx.db, LEASE_ENDED, named_params! {":now": now, ":limit": limit})?;
+    let ended = batch(tx, sight, LEASE_ENDED, named_params! {":now": now, ":limit": limit})?;
     sight.claims.more |= ended.len() == TEND_MAX;
     for row in &ended {
         lease::lose(tx, &mut sight.scene, row)?;
     }
-    let expired = batch(tx.db, EXPIRED, named_params! {":now": now, ":limit": limit})?;
+    let expired = batch(tx, sight, EXPIRED, named_params! {":now": now, ":limit": limit})?;
     sight.claims.more |= expired.len() == TEND_MAX;
     for row in &expired {
         expire(tx, sight, row)?;
@@ -83,8 +83,10 @@ pub(super) fn tend(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreEr
     move_strays(tx, sight)?;
     for lane in &sight.ask.lanes {
         let gate = sight.channels.get(tx.db, &lane.channel)?.gate(sight.ask.now);
-        if sight.scene.blocked.contains(&lane.channel) {
-            clear_blocked(tx, sight, lane, gate)?;
+        if let Gate::Shut(until) = gate
+            && sight.scene.blocked.contains(&lane.channel)
+        {
+            clear_blocked(tx, sight, lane, until)?;
         }
         move_overdue(tx, sight, lane, gate)?;
     }
@@ -112,7 +114,7 @@ fn move_strays(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError>
             continue;
         }
         let params = named_params! {":channel": channel.as_str(), ":limit": bound()};
-        let rows = batch(tx.db, OF_CHANNEL, params)?;
+        let rows = batch(tx, sight, OF_CHANNEL, params)?;
         let mut moved = 0;
         for row in &rows {
             let after = delivery::decide(&sight.scene, row, Event::ChannelGone);
@@ -140,28 +142,18 @@ pub(super) fn waiting_channels(db: Db<'_>) -> Result<Vec<ChannelName>, StoreErro
     }
 }
 
-/// Sends due deliveries away from a channel whose circuit is open, all but one for a due probe.
+/// Sends due deliveries away from a channel whose circuit is open.
 fn clear_blocked(
     tx: &mut Tx<'_>,
     sight: &mut Sight<'_>,
     lane: &LaneAsk,
-    gate: Gate,
+    until: Timestamp,
 ) -> Result<(), StoreError> {
     let now = sight.ask.now;
-    let channel = sight.channels.get(tx.db, &lane.channel)?;
-    let Some(probe_at) = channel.circuit.probing(now).probe_at else { return Ok(()) };
-    let (keep, until) = match gate {
-        Gate::Probe | Gate::Open => (1, probe_at),
-        Gate::Shut(until) => (0, until),
-    };
-    let (mut kept, mut seen, mut moved) = (0, 0, 0);
+    let (mut seen, mut moved) = (0, 0);
     for level in Level::ALL.into_iter().rev() {
         for row in &super::claim::due(tx, &lane.channel, level, now, TEND_MAX - seen)? {
             seen += 1;
-            if kept < keep {
-                kept += 1;
-                continue;
-            }
             let after = happen(tx, &mut sight.scene, row, Event::Blocked(until))?;
             moved += usize::from(after.is_some_and(|s| s.place().channel != lane.channel));
         }
@@ -185,14 +177,15 @@ fn move_overdue(
     let params = named_params! {
         ":channel": lane.channel.as_str(), ":now": now.unix_ms(), ":limit": bound(),
     };
-    let rows = batch(tx.db, OVERDUE, params)?;
+    let rows = batch(tx, sight, OVERDUE, params)?;
+    let mut moved = 0;
     for row in &rows {
         // The last tenth of a limit is for critical messages, which are not stuck then.
         if stuck(tx.db, sight, lane, gate)?.is_some_and(|level| row.level <= level) {
-            happen(tx, &mut sight.scene, row, Event::Overdue)?;
+            moved += usize::from(happen(tx, &mut sight.scene, row, Event::Overdue)?.is_some());
         }
     }
-    sight.claims.more |= rows.len() == TEND_MAX;
+    sight.claims.more |= rows.len() == TEND_MAX && moved > 0;
     Ok(())
 }
 
@@ -239,8 +232,13 @@ fn next(
     db.one("look ahead", sql, params, |row| row.get(0).map(row::time))
 }
 
-fn batch(db: Db<'_>, sql: &'static str, params: impl Params) -> Result<Vec<Delivery>, StoreError> {
-    db.all("look for overtaken deliveries", sql, params, row::delivery)
+fn batch(
+    tx: &mut Tx<'_>,
+    sight: &Sight<'_>,
+    sql: &'static str,
+    params: impl Params,
+) -> Result<Vec<Delivery>, StoreError> {
+    delivery::fetch(tx, sight.ask.now, "look for overtaken deliveries", sql, params)
 }
 
 fn bound() -> i64 {

@@ -1,7 +1,7 @@
 //! Noticing what other processes enqueue.
 //!
 //! The kernel tells when the write-ahead log is written, which is *before* the commit can be seen, so
-//! the watcher looks again for a few milliseconds. What it looks for are new rows, by two look-ups in
+//! the watcher looks again, often for a few milliseconds and then ever more rarely. What it looks for are new rows, by two look-ups in
 //! the cache; our own writer says which it wrote, and while it is writing the watcher keeps off. The
 //! watcher may miss something: whoever waits for it also looks now and then.
 
@@ -26,7 +26,10 @@ const GLANCE: Duration = Duration::from_micros(200);
 const GLANCES: u32 = 25;
 /// How long to leave the log alone after looking, and while our own writer is at it.
 const CALM: Duration = Duration::from_millis(5);
-/// How long to wait for the kernel at a time, so that the store can be closed.
+/// The longest pause before looking for a commit that a slow disk is still busy with.
+#[cfg(target_os = "linux")]
+const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long to wait for the kernel at a time.
 #[cfg(target_os = "linux")]
 const NAP: Duration = Duration::from_secs(3600);
 
@@ -184,14 +187,18 @@ fn poll(connection: &Connection, bell: &Bell, stopped: &Receiver<()>) {
 #[cfg(target_os = "linux")]
 fn watch_log(connection: &Connection, bell: &Bell, stopped: &Receiver<()>, log: &kernel::Log) {
     let mut groups = bell.groups.load(Ordering::Acquire);
+    let mut next_look = None;
     loop {
-        if let Err(error) = log.wait(NAP) {
-            tracing::warn!(error = %error, "no notice of writes by others any more");
-            return poll(connection, bell, stopped);
-        }
-        // Most likely it is our own writer, who rings by itself; one look covers all others.
+        let heard = match log.wait(next_look.unwrap_or(NAP)) {
+            Ok(heard) => heard,
+            Err(error) => {
+                tracing::warn!(error = %error, "no notice of writes by others any more");
+                return poll(connection, bell, stopped);
+            }
+        };
+        // Most likely it is our own writer, who rings by itself.
         let ours = bell.groups.load(Ordering::Acquire);
-        if ours == groups && !bell.writing.load(Ordering::Acquire) {
+        if heard && ours == groups && !bell.writing.load(Ordering::Acquire) {
             for _ in 0..GLANCES {
                 if bell.look(connection) || !pause(stopped, GLANCE) {
                     break;
@@ -199,10 +206,16 @@ fn watch_log(connection: &Connection, bell: &Bell, stopped: &Receiver<()>, log: 
             }
         }
         groups = ours;
-        if !pause(stopped, CALM) {
+        if !pause(stopped, if heard { CALM } else { Duration::ZERO }) {
             return;
         }
         bell.look(connection);
+        // A slow disk takes its time to sync what was written; each look waits twice as long.
+        next_look = match next_look {
+            _ if heard => Some(CALM),
+            Some(pause) if pause < LAST_LOOK => Some(pause * 2),
+            Some(_) | None => None,
+        };
     }
 }
 
@@ -231,8 +244,9 @@ mod kernel {
             Ok(Self { notices, doorbell: Arc::new(doorbell) })
         }
 
-        /// Waits until the log is written, the doorbell rings, or `at_most` has passed.
-        pub(super) fn wait(&self, at_most: Duration) -> rustix::io::Result<()> {
+        /// Waits until the log is written, the doorbell rings, or `at_most` has passed. Says whether
+        /// the log was written.
+        pub(super) fn wait(&self, at_most: Duration) -> rustix::io::Result<bool> {
             let at_most = Timespec::try_from(at_most).map_err(|_| rustix::io::Errno::INVAL)?;
             let mut files = [
                 PollFd::new(&self.notices, PollFlags::IN),
@@ -240,10 +254,12 @@ mod kernel {
             ];
             rustix::io::retry_on_intr(|| poll(&mut files, Some(&at_most)))?;
             let mut notices = [0; 4096];
+            let mut heard = false;
             loop {
                 match rustix::io::read(&self.notices, &mut notices) {
-                    Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                    Ok(_) | Err(rustix::io::Errno::INTR) => (),
+                    Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(heard),
+                    Ok(_) => heard = true,
+                    Err(rustix::io::Errno::INTR) => (),
                     Err(error) => return Err(error),
                 }
             }

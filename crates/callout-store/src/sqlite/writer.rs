@@ -201,6 +201,10 @@ fn run_group(
     counters: &mut Counters,
 ) -> rusqlite::Result<()> {
     exec(connection, BEGIN)?;
+    // Alone, an operation has the whole transaction to itself; a savepoint would copy every page.
+    if let [job] = group {
+        return run_alone(connection, job, news, counters);
+    }
     for job in &mut *group {
         exec(connection, SAVE)?;
         let mut tx = Tx::new(connection);
@@ -217,6 +221,29 @@ fn run_group(
         }
         exec(connection, RELEASE)?;
     }
+    count(connection, group, counters)
+}
+
+fn run_alone(
+    connection: &Connection,
+    job: &mut Box<dyn Job>,
+    news: &mut News,
+    counters: &mut Counters,
+) -> rusqlite::Result<()> {
+    let mut tx = Tx::new(connection);
+    if !job.run(&mut tx) || connection.is_autocommit() {
+        return Err(rolled_back());
+    }
+    *news = tx.news;
+    *counters = tx.counters;
+    count(connection, std::slice::from_mut(job), counters)
+}
+
+fn count(
+    connection: &Connection,
+    group: &mut [Box<dyn Job>],
+    counters: &Counters,
+) -> rusqlite::Result<()> {
     if let Err(error) = counters.write(Db::new(connection)) {
         tracing::warn!(error = %error, "counting failed");
         for job in group {

@@ -163,11 +163,15 @@ fn a_message_is_sent_listed_shown_explained_cancelled_and_replayed() {
     place.ok(&["replay", &id, "--yes"]);
     assert_eq!(place.state(&id), "pending");
     assert_eq!(place.json(&["stats"])["messages"]["pending"], 2);
-    place.fails(&["replay", &id, "--yes"], 1, expect![[r#"
+    place.fails(
+        &["replay", &id, "--yes"],
+        1,
+        expect![[r#"
         about to replay 1 message
         error: nothing was replayed
           help: `callout show ID` shows how the message stands
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) enum Show {
     UpToHere,
     /// All but the place itself and what is behind it, which is a credential.
     UpToBefore,
-    /// Nothing behind the first `=`, for the place may be in the middle of a credential.
+    /// The key at most, for the place may be in the middle of a credential.
     KeyOnly,
 }
 
@@ -58,19 +58,19 @@ impl Place {
         let at = span.start.saturating_sub(start).min(text.len());
         let before = text.get(..at).unwrap_or_default();
         let column = before.chars().count() + 1;
-        let sign = before.find('=').filter(|_| show == Show::KeyOnly);
-        let before = sign.map_or(before, |sign| text.get(..=sign).unwrap_or_default());
         let end = span.end.saturating_sub(start).clamp(at, text.len());
         let marked = text.get(at..end).unwrap_or_default();
         let after = text.get(end..).unwrap_or_default();
-        let (marked, after) = match show {
-            Show::Line if is_plain(before) || !after.contains(['"', '\'']) => (marked, after),
-            Show::KeyOnly if sign.is_some() => (" ***", ""),
-            Show::UpToHere | Show::KeyOnly if is_header(text) => (marked, after),
-            Show::Line | Show::UpToHere | Show::KeyOnly => {
-                (marked, if after.is_empty() { "" } else { " …" })
+        let (before, marked, after) = match show {
+            Show::Line if is_plain(before) || !after.contains(['"', '\'']) => {
+                (before, marked, after)
             }
-            Show::UpToBefore => ("***", ""),
+            Show::UpToHere | Show::KeyOnly if is_header(text) => (before, marked, after),
+            Show::Line | Show::UpToHere => {
+                (before, marked, if after.is_empty() { "" } else { " …" })
+            }
+            Show::UpToBefore => (before, "***", ""),
+            Show::KeyOnly => (key_of(text), "***", ""),
         };
         let before_shown = masked(before).replace('\t', "    ");
         let caret = (before_shown.width(), marked.width().max(1));
@@ -86,6 +86,19 @@ impl Place {
 /// Keys of lists and tables that hold names and no credentials.
 const PLAIN_KEYS: [&str; 7] =
     ["allow_link_local", "channels", "match", "mention", "retention", "scopes", "to"];
+
+/// The longest key of ours, and some room for mistakes.
+const KEY_CHARS_MAX: usize = 24;
+
+/// The line up to its first value, if what stands there looks like a key.
+fn key_of(line: &str) -> &str {
+    let sign = line.find('=').unwrap_or(0);
+    let key = line.get(..sign).unwrap_or_default().trim();
+    let fits = key.len() <= KEY_CHARS_MAX;
+    let is_key = fits && key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
+    let end = line.len() - line.get(sign + 1..).unwrap_or_default().trim_start().len();
+    if is_key && !key.is_empty() { line.get(..end).unwrap_or_default() } else { "" }
+}
 
 fn is_plain(line: &str) -> bool {
     line.split_once('=').is_some_and(|(key, _)| PLAIN_KEYS.contains(&key.trim()))

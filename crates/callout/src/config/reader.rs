@@ -75,7 +75,9 @@ impl<'a> Book<'a> {
     pub(super) fn bad_syntax(&self, span: &Span, problem: &str) {
         let name = problem.contains("unquoted key");
         let help = name.then(|| "put the name in quotes: [channels.\"运维\"]".to_owned());
-        self.error(span, Show::KeyOnly, About::Syntax, format!("syntax: {problem}"), help);
+        // What stands twice is a key.
+        let show = if problem.contains("duplicate") { Show::UpToHere } else { Show::KeyOnly };
+        self.error(span, show, About::Syntax, format!("syntax: {problem}"), help);
     }
 
     /// Notes that something at `span` is wrong.

@@ -62,16 +62,21 @@ fn chain(root: &Section<'_>, receiver: &Section<'_>) -> Vec<ChannelName> {
     if items.is_empty() {
         item.wrong(format!("{} is empty", item.path), help);
     }
+    references(root, "channel", &items)
+}
+
+/// The names in a list, each of which must be that of a table in the section `{what}s`.
+fn references<T: FromStr>(root: &Section<'_>, what: &str, items: &[Item<'_>]) -> Vec<T> {
     let mut seen = BTreeSet::new();
-    for item in &items {
+    for item in items {
         if let Some(text) = item.text()
             && !seen.insert(text)
         {
-            let problem = format!("channel \"{text}\" stands twice in {}", item.path);
+            let problem = format!("{what} \"{text}\" stands twice in {}", item.path);
             item.wrong(problem, "remove one of the two");
         }
     }
-    items.iter().filter_map(|item| reference(root, "channel", item)).collect()
+    items.iter().filter_map(|item| reference(root, what, item)).collect()
 }
 
 /// The name in `item`, which must be that of a table in the section `{what}s`.
@@ -130,7 +135,7 @@ fn route(root: &Section<'_>, section: &Section<'_>) -> Option<Route> {
     };
     let to = section.required("to", "name receivers, or record only with to = []");
     let to = to.and_then(|item| item.list())?;
-    let to = to.iter().filter_map(|item| reference(root, "receiver", item)).collect();
+    let to = references(root, "receiver", &to);
     let (levels, labels) = conditions?;
     Some(Route { levels, labels, to })
 }

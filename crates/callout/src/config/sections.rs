@@ -244,6 +244,16 @@ fn roots_file(item: &Item<'_>) -> Option<Vec<u8>> {
     }
 }
 
+/// A person's id at one kind of channel.
+fn id(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    if text.trim().is_empty() {
+        item.wrong(format!("{} is empty", item.path), "write the person's id, or remove the line");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
 /// By name, a person's ids by kind of channel.
 pub(super) fn people(root: &Section<'_>) -> BTreeMap<String, BTreeMap<String, String>> {
     let kinds: Vec<&'static str> = callout_channels::kinds().collect();
@@ -255,7 +265,7 @@ pub(super) fn people(root: &Section<'_>) -> BTreeMap<String, BTreeMap<String, St
         }
         section.only(&kinds);
         let known = section.items().into_iter().filter(|item| kinds.contains(&item.key.as_str()));
-        let ids = known.filter_map(|item| Some((item.key.clone(), item.text()?.to_owned())));
+        let ids = known.filter_map(|item| Some((item.key.clone(), id(&item)?)));
         people.insert(name.key, ids.collect());
     }
     people

@@ -244,7 +244,7 @@ fn errors_of_syntax_stand_alone_where_they_break_things() {
             error: syntax: string values must be quoted, expected literal string
               callout.toml:2:10
                 2 | listen = ***
-                  |         ^^^^
+                  |          ^^^
 
             error: unknown key `ulr` in store
               callout.toml:4:1
@@ -287,7 +287,7 @@ fn errors_of_syntax_stand_alone_where_they_break_things() {
             error: syntax: invalid basic string, expected `"`
               callout.toml:2:29
                 2 | token = ***
-                  |        ^^^^
+                  |         ^^^
         "#]],
     );
 }
@@ -589,7 +589,7 @@ fn store_http_and_retry_are_checked() {
 #[test]
 fn names_are_checked() {
     check_with(
-        "[people.all]\n[people.bob]\ndingtlak = \"1\"\n[channels.\"a b\"]\nkind = \"webhook\"\nurl = \"https://x.example.com\"\n[receivers.\"c d\"]\nchannels = [\"hook\"]\nmention = [\"bbo\"]\n",
+        "[people.all]\n[people.bob]\ndingtlak = \"1\"\nslack = \" \"\n[channels.\"a b\"]\nkind = \"webhook\"\nurl = \"https://x.example.com\"\n[receivers.\"c d\"]\nchannels = [\"hook\"]\nmention = [\"bbo\"]\n",
         expect![[r#"
             error: "all" means everybody in the room
               callout.toml:1:9
@@ -603,22 +603,28 @@ fn names_are_checked() {
                   | ^^^^^^^^
               help: did you mean `dingtalk`?
 
+            error: people.bob.slack is empty
+              callout.toml:4:9
+                4 | slack = " "
+                  |         ^^^
+              help: write the person's id, or remove the line
+
             error: a name has 1 to 64 letters, digits, '-', '_' or '.', in any script; "a b" does not
-              callout.toml:4:11
-                4 | [channels."a b"]
+              callout.toml:5:11
+                5 | [channels."a b"]
                   |           ^^^^^
               help: choose another name
 
             error: a name has 1 to 64 letters, digits, '-', '_' or '.', in any script; "c d" does not
-              callout.toml:7:12
-                7 | [receivers."c d"]
+              callout.toml:8:12
+                8 | [receivers."c d"]
                   |            ^^^^^
               help: choose another name
 
             error: no person is called "bbo"
-              callout.toml:9:12
-                9 | mention = ["bbo"]
-                  |            ^^^^^
+              callout.toml:10:12
+                10 | mention = ["bbo"]
+                   |            ^^^^^
               help: did you mean "bob"?
         "#]],
     );
@@ -751,13 +757,19 @@ fn receivers_and_routes_are_checked() {
 #[test]
 fn no_message_may_fall_through_and_no_route_lie_idle() {
     check(
-        "[channels.hook]\nkind = \"webhook\"\nurl = \"https://x.example.com\"\n[receivers.a]\nchannels = [\"hook\"]\n[operator]\n[[routes]]\nto = [\"a\"]\n[[routes]]\nmatch = { level = \"info\" }\nto = [\"a\"]\n[[routes]]\n",
+        "[channels.hook]\nkind = \"webhook\"\nurl = \"https://x.example.com\"\n[receivers.a]\nchannels = [\"hook\"]\n[operator]\n[[routes]]\nto = [\"a\", \"a\"]\n[[routes]]\nmatch = { level = \"info\" }\nto = [\"a\"]\n[[routes]]\n",
         expect![[r#"
             error: operator has no `receiver`
               callout.toml:6:2
                 6 | [operator]
                   |  ^^^^^^^^
               help: name a receiver
+
+            error: receiver "a" stands twice in routes.to
+              callout.toml:8:12
+                8 | to = ["a", "a"]
+                  |            ^^^
+              help: remove one of the two
 
             error: no message reaches this route: route 1 takes all
               callout.toml:9:1
@@ -960,4 +972,27 @@ fn the_file_is_found_where_people_put_it() {
     let platform = folder.path().join("callout/callout.toml");
     fs::write(&platform, "").unwrap();
     assert_eq!(locate_with(None, &at("XDG_CONFIG_HOME")).unwrap(), platform);
+}
+
+#[test]
+fn a_file_torn_anywhere_is_refused_without_showing_a_credential() {
+    let whole = format!(
+        "[channels.\"运维\"]\nkind = \"dingtalk\"\naccess_token = \"hunter2hunter2\"\n[people.\"张\"]\nslack = \"U1\"\n{GOOD}"
+    );
+    assert!(read(&whole).is_ok());
+    for (at, c) in whole.char_indices() {
+        let (head, tail) = whole.split_at(at);
+        for torn in [
+            head.to_owned(),
+            format!("{head}{}", tail.strip_prefix(c).unwrap()),
+            format!("{head}\"{tail}"),
+            format!("{head}={tail}"),
+            format!("{head}[{tail}"),
+            format!("{head}\n{tail}"),
+        ] {
+            if let Err(errors) = read(&torn) {
+                assert!(!errors.to_string().contains("unter2hunter"), "{torn}\n{errors}");
+            }
+        }
+    }
 }

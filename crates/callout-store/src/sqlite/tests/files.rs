@@ -8,6 +8,7 @@ use crate::sqlite::{Create, SqliteStore, connection};
 use crate::store::Store;
 use callout_core::time::Timestamp;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,8 +25,7 @@ fn pragma(connection: &Connection, name: &str) -> String {
 fn every_connection_has_the_settings_durability_hangs_on() {
     let (folder, _store) = store();
     let path = path(&folder);
-    let (writer, reader) =
-        (connection::writer(&path, false).unwrap(), connection::reader(&path).unwrap());
+    let (writer, reader) = (connection::writer(&path).unwrap(), connection::reader(&path).unwrap());
     for connection in [&writer, &reader] {
         for (name, value) in [
             ("journal_mode", "wal"),
@@ -39,6 +39,8 @@ fn every_connection_has_the_settings_durability_hangs_on() {
         ] {
             assert_eq!(pragma(connection, name), value, "{name}");
         }
+        // Without it every write would prepare its statements again.
+        assert!(connection.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG).unwrap());
     }
     assert_eq!(pragma(&writer, "wal_autocheckpoint"), "1000");
     assert_eq!(pragma(&writer, "journal_size_limit"), "67108864");

@@ -59,6 +59,21 @@ async fn a_failing_operation_takes_back_only_its_own_changes() {
 }
 
 #[tokio::test]
+async fn a_failing_operation_on_its_own_leaves_nothing() {
+    let (_folder, store) = store();
+    store.enqueue(vec![message("bystander")]).await.unwrap();
+    let failed = store.writer.write(|tx| {
+        tx.db.execute("write", WORKER, [])?;
+        tx.db.execute("fail", "INSERT INTO callout_worker (id, started_at) VALUES ('x', NULL)", [])
+    });
+    let failed = failed.await;
+    assert!(matches!(failed, Err(StoreError::Broken { doing: "fail", .. })), "{failed:?}");
+    assert!(store.workers().await.unwrap().is_empty());
+    store.enqueue(vec![message("later")]).await.unwrap()[0].as_ref().unwrap();
+    assert_eq!(titles(&store).await, ["later", "bystander"]);
+}
+
+#[tokio::test]
 async fn a_panicking_operation_takes_back_only_its_own_changes() {
     let (_folder, store) = store();
     let results = around::<()>(&store, |tx| {
@@ -145,4 +160,20 @@ async fn an_idle_claim_writes_nothing() {
     let before = changes().await;
     assert!(store.claim(ask).await.unwrap().next_at.is_none());
     assert_eq!(changes().await, before);
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_whole_call_and_passes() {
+    let (_folder, store) = store();
+    store.enqueue(vec![message("bystander")]).await.unwrap();
+    let limit = async |sql: &'static str| {
+        store.writer.write(move |tx| tx.db.all("limit", sql, [], |_| Ok(()))).await.unwrap();
+    };
+    limit("PRAGMA max_page_count = 1").await;
+    let many = || (0..500).map(|n| message(&n.to_string())).collect::<Vec<_>>();
+    let full = store.enqueue(many()).await;
+    assert!(matches!(full, Err(StoreError::Full(_))), "{full:?}");
+    assert_eq!(titles(&store).await, ["bystander"]);
+    limit("PRAGMA max_page_count = 1000000").await;
+    assert!(store.enqueue(many()).await.unwrap().iter().all(Result::is_ok));
 }
