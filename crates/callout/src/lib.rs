@@ -2,7 +2,7 @@
 //!
 //! [`cli`] names the commands and [`command`] holds one file for each; [`config`] reads the
 //! configuration; [`json`] and [`narrate`] put what the store knows into JSON and into words;
-//! [`print`] is the only module that prints.
+//! [`mod@print`] is the only module that prints.
 
 pub mod assemble;
 pub mod cli;
