@@ -1,7 +1,7 @@
 //! How Callout acts: leases deliveries, sends them, settles them.
 //!
 //! [`Worker::spawn`] runs one task. It turns in a circle: write down what ended, plan what is new,
-//! lease what is due ([`turn`]), then sleep until one of the things in [`Event`] happens. All it knows
+//! lease what is due (`turn`), then sleep until one of the things in `Event` happens. All it knows
 //! is in the store, so a crash at any point loses nothing and a restart changes nothing. Attempts run
 //! as tasks of their own, as many for each channel as it has permits, so a channel that hangs delays no
 //! other.

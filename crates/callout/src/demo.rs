@@ -1,7 +1,7 @@
 //! `callout demo`: the main job, for real, in a temporary folder.
 //!
 //! Real configuration, store, worker and HTTP; only the providers are stand-ins on this machine
-//! ([`providers`]). Nothing leaves it, nothing stays on it.
+//! (`providers`). Nothing leaves it, nothing stays on it.
 
 mod providers;
 

@@ -53,7 +53,7 @@ pub struct Args {
     /// An image by address; may be repeated
     #[arg(long = "image", value_name = "URL")]
     images: Vec<String>,
-    /// Whom to mention: all, or a name from [people]; may be repeated
+    /// Whom to mention: all, or a name from the section people; may be repeated
     #[arg(long = "mention", value_name = "NAME")]
     mentions: Vec<String>,
     /// A small file to send along; may be repeated
