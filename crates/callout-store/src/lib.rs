@@ -2,7 +2,7 @@
 //!
 //! Without features this is the enqueue statement, its values and the schema: what the client crate
 //! runs on the application's own connection ([`enqueue`], [`schema`]). With `sqlite` it is the store:
-//! the trait [`Store`] and its first backend [`SqliteStore`]. A second backend passes [`conformance`]
+//! the trait [`Store`] and its first backend [`SqliteStore`]. A second backend passes the suite in `conformance`
 //! and nothing else changes.
 //!
 //! The store decides nothing: states come from `callout_core`, and the store writes them down under
