@@ -54,3 +54,41 @@ async fn a_worker_takes_over_from_one_whose_leases_ended() {
     other.idle().await.unwrap();
     assert_eq!(stage.stands(id).await, "accepted accepted hook");
 }
+
+#[tokio::test]
+async fn a_row_that_any_program_inserts_wakes_the_worker_and_is_delivered() {
+    // No poll is due for an hour, so it is the write-ahead log that tells.
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    stage.idle().await;
+    let id = "0199d3a2-7f5e-7c3a-9a4b-2f6d8c1e0b77";
+    let application = callout_client::rusqlite::Connection::open(stage.database()).unwrap();
+    application
+        .execute(
+            "INSERT INTO callout_message (id, level, title, created_at) VALUES (?1, 'error', 'from SQL', ?2)",
+            (id, stage.clock.now().unix_ms()),
+        )
+        .unwrap();
+    stage.sink.has_received("hook", 1).await;
+    stage.idle().await;
+    assert_eq!(stage.stands(id.parse().unwrap()).await, "accepted accepted hook");
+    assert!(stage.sink.received()[0].body.contains("from SQL"));
+}
+
+#[tokio::test]
+async fn a_message_of_the_client_crate_is_delivered_when_its_transaction_commits() {
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    let mut application = callout_client::rusqlite::Connection::open(stage.database()).unwrap();
+    application.pragma_update(None, "synchronous", "FULL").unwrap();
+    let message = callout_client::Message::new(Level::Error, "order 7 failed");
+    let undone = application.transaction().unwrap();
+    callout_client::enqueue(&undone, &message).unwrap();
+    undone.rollback().unwrap();
+    let kept = application.transaction().unwrap();
+    let receipt = callout_client::enqueue(&kept, &message).unwrap();
+    kept.commit().unwrap();
+    // The producer's clock is years ahead of the worker's; that delays nothing.
+    stage.sink.has_received("hook", 1).await;
+    stage.idle().await;
+    assert_eq!(stage.stands(receipt.id).await, "accepted accepted hook");
+    assert_eq!(stage.sink.count("hook"), 1);
+}

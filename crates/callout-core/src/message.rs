@@ -151,15 +151,20 @@ impl Message {
             key.as_deref().map_or(Ok(()), |key| line(field, key, NAME_BYTES_MAX))?;
         }
         self.validate_times()?;
-        // Every part is bounded by now but attachments and native bodies.
-        let bytes = serde_json::to_vec(self)
-            .map_err(|e| invalid("message", format!("is no JSON: {e}")))?
-            .len();
+        // Every other part is bounded by now, far below what a message may have.
+        if !self.attachments.is_empty() || !self.native.is_empty() {
+            self.validate_size()?;
+        }
+        Ok(())
+    }
+
+    fn validate_size(&self) -> Result<(), Invalid> {
+        let json =
+            serde_json::to_vec(self).map_err(|e| invalid("message", format!("is no JSON: {e}")))?;
+        let bytes = json.len();
         if bytes > MESSAGE_BYTES_MAX {
-            return Err(invalid(
-                "message",
-                format!("has {bytes} bytes as JSON; at most {MESSAGE_BYTES_MAX} fit"),
-            ));
+            let problem = format!("has {bytes} bytes as JSON; at most {MESSAGE_BYTES_MAX} fit");
+            return Err(invalid("message", problem));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ pub(crate) struct VirtualClock {
 
 impl VirtualClock {
     pub(crate) fn new() -> Self {
-        let start = Timestamp::from_unix_ms(1_800_000_000_000).unwrap();
+        let start = Timestamp::from_unix_ms(1_700_000_000_000).unwrap();
         Self { now: watch::Sender::new(start), alarms: Mutex::default(), dice: AtomicU64::new(1) }
     }
 

@@ -75,7 +75,9 @@ fn plan_one(
     seq: i64,
     trusted: &Trusted,
 ) -> Result<(), StoreError> {
-    let mut plan = scene.directory.plan(&trusted.message, trusted.created_at, &scene.blocked);
+    // A producer whose clock is ahead, or was set back since, must not delay its own alert.
+    let created_at = trusted.created_at.min(scene.now);
+    let mut plan = scene.directory.plan(&trusted.message, created_at, &scene.blocked);
     for planned in &plan.deliveries {
         insert(tx, seq, trusted.message.level, planned)?;
     }
