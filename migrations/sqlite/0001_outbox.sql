@@ -139,6 +139,16 @@ CREATE TABLE callout_counter (
     n    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Foreign keys are off in most tools. A message that somebody deletes by hand takes everything along.
+CREATE TRIGGER callout_message_is_gone AFTER DELETE ON callout_message
+BEGIN
+    DELETE FROM callout_attempt
+     WHERE delivery_id IN (SELECT id FROM callout_delivery WHERE message_seq = old.seq);
+    DELETE FROM callout_delivery WHERE message_seq = old.seq;
+    DELETE FROM callout_journal WHERE message_seq = old.seq;
+    DELETE FROM callout_progress WHERE seq = old.seq;
+END;
+
 -- For people who open the file with sqlite3.
 CREATE VIEW callout_outbox AS
 SELECT m.id, p.state, m.level, m.title,

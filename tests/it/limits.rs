@@ -1,5 +1,6 @@
 //! Limits are never exceeded and never lose a message.
 
+use crate::stage::sink::json;
 use crate::stage::{Stage, Way, minutes, seconds, way};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -24,8 +25,8 @@ async fn no_minute_sees_more_than_the_limit_and_everything_arrives() {
             stage.crash().await;
         }
     }
-    for window in by_second.windows(60) {
-        assert!(window[59] - window[0] <= 20, "{window:?}");
+    for window in by_second.windows(61) {
+        assert!(window[60] - window[0] <= 20, "{window:?}");
     }
     assert_eq!(stage.sink.count("hook"), 70);
     assert!(by_second[200] >= 54, "at least nine tenths of the limit are used: {}", by_second[200]);
@@ -43,4 +44,35 @@ async fn a_message_that_waits_for_room_takes_the_next_channel_when_its_time_is_u
     assert_eq!(stage.stands(second).await, "accepted accepted spare");
     assert_eq!(stage.stands(first).await, "accepted accepted hook");
     assert_eq!(stage.attempts(second).await, ["spare accepted 200"]);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_last_channels_limit_while_the_first_channel_works_again() {
+    let spare = Way { rate: "1/h", ..way("spare", "webhook") };
+    let stage = Stage::new(vec![way("hook", "webhook"), spare]).await;
+    stage.sink.always("hook", json(503, ""));
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        ids.push(stage.enqueue(Level::Critical, &format!("message {n}")).await);
+    }
+    stage.advance(minutes(1)).await;
+    stage.sink.recovers("hook");
+    stage.advance(minutes(2)).await;
+    for id in ids {
+        assert!(stage.stands(id).await.starts_with("accepted"), "{}", stage.stands(id).await);
+    }
+    assert_eq!(stage.sink.count("spare"), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_blocks_a_channel_for_one_window_at_most() {
+    let stage = Stage::new(vec![limited("2/min")]).await;
+    for n in 0..2 {
+        stage.enqueue(Level::Info, &format!("before {n}")).await;
+    }
+    stage.idle().await;
+    stage.clock.set(callout_core::time::Timestamp::from_unix_ms(1_600_000_000_000).unwrap());
+    let id = stage.enqueue(Level::Info, "after").await;
+    stage.advance(minutes(1)).await;
+    assert_eq!(stage.stands(id).await, "accepted accepted hook");
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 /// The most requests that follow one accepted message.
 pub const FOLLOW_UPS_MAX: usize = 12;
 /// How long all requests that follow one accepted message may take together.
-pub const FOLLOW_UPS_TIMEOUT: Duration = Duration::from_secs(15);
+///
+/// One request and these together end before a worker that was told to stop gives up waiting.
+pub const FOLLOW_UPS_TIMEOUT: Duration = Duration::from_secs(4);
 /// The shortest beginning of a credential that is hidden where a text was cut inside it.
 const MASKED_PREFIX_MIN: usize = 6;
 

@@ -70,7 +70,7 @@ pub struct Place {
     pub channel: ChannelName,
     /// Failed tries on this channel since it became this channel's turn.
     pub attempt: u32,
-    /// After this the next channel is preferred to waiting; `None` on the last channel of the chain.
+    /// After this another channel is preferred to waiting; `None` if the chain has no other.
     pub failover_at: Option<Timestamp>,
     /// How often the chain has started over.
     pub round: u32,
@@ -250,12 +250,12 @@ pub struct Illegal {
 pub fn start(at: Timestamp, wait: Wait, given: &Given<'_>) -> Option<State> {
     let channel = first_open(given.chain, given)?.clone();
     let place = Place {
-        failover_at: failover_at(&channel, at, given),
+        failover_at: failover_at(at, given),
+        soft: given.chain.first() != Some(&channel),
         channel,
         attempt: 0,
         round: 0,
         plain: false,
-        soft: false,
         tries: 0,
     };
     Some(State::Ready { at, wait, place })
@@ -323,13 +323,11 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
     match outcome {
         Outcome::Accepted(_) => State::Accepted { at: given.now, place: place.clone() },
         // "Slow down" is not a failure. It costs no attempt; the message's expiry bounds it.
+        Outcome::Throttled { until, .. } if is_too_late(place, until, given) => {
+            next(&softened(place), given)
+        }
         Outcome::Throttled { until, .. } => {
-            let onward =
-                if is_past_failover(place, until) { next_open(place, given) } else { None };
-            match onward {
-                Some(channel) => enter(channel, Wait::Failover, &softened(place), given),
-                None => State::Ready { at: until, wait: Wait::Throttled, place: place.clone() },
-            }
+            State::Ready { at: until, wait: Wait::Throttled, place: place.clone() }
         }
         // We may already have been heard. At-least-once says: ask again, and say so in the record.
         Outcome::Transient(_) | Outcome::Unknown(_) => {
@@ -366,23 +364,23 @@ fn after_loss(place: &Place, given: &Given<'_>) -> State {
 }
 
 fn overdue(state: &State, place: &Place, given: &Given<'_>) -> State {
-    match (next_open(place, given), state) {
-        (Some(channel), _) => enter(channel, Wait::Failover, &softened(place), given),
+    match state {
+        _ if is_elsewhere(place, given) => next(&softened(place), given),
         // Nowhere better to go: keep waiting, and look again after as long.
-        (None, State::Ready { at, wait, .. }) => {
-            let place = Place {
-                failover_at: failover_at(&place.channel, given.now, given),
-                ..place.clone()
-            };
-            State::Ready { at: *at, wait: *wait, place }
+        State::Ready { at, wait, .. } => {
+            let failover_at = failover_at(given.now, given);
+            State::Ready { at: *at, wait: *wait, place: Place { failover_at, ..place.clone() } }
         }
-        (None, _) => state.clone(),
+        State::Leased { .. }
+        | State::Accepted { .. }
+        | State::Dead { .. }
+        | State::Expired { .. }
+        | State::Cancelled { .. } => state.clone(),
     }
 }
 
 fn blocked(place: &Place, until: Timestamp, given: &Given<'_>) -> State {
-    let elsewhere = given.chain.iter().any(|channel| !given.blocked.contains(channel));
-    if elsewhere {
+    if is_elsewhere(place, given) {
         next(&softened(place), given)
     } else {
         State::Ready { at: until, wait: Wait::Circuit, place: place.clone() }
@@ -391,7 +389,7 @@ fn blocked(place: &Place, until: Timestamp, given: &Given<'_>) -> State {
 
 fn channel_gone(place: &Place, given: &Given<'_>) -> State {
     match first_open(given.chain, given) {
-        Some(channel) => enter(channel, Wait::Failover, place, given),
+        Some(channel) => enter(channel, Wait::Failover, &softened(place), given),
         None => State::Dead { at: given.now, cause: Cause::NoChannel, place: place.clone() },
     }
 }
@@ -421,10 +419,11 @@ fn next(place: &Place, given: &Given<'_>) -> State {
             let place = Place {
                 channel: channel.clone(),
                 attempt: 0,
-                failover_at: failover_at(channel, at, given),
+                failover_at: failover_at(at, given),
                 round,
                 plain: false,
-                soft: false,
+                // A channel passed over at the top of the chain has only failed for now.
+                soft: given.chain.first() != Some(channel),
                 tries: place.tries,
             };
             State::Ready { at, wait: Wait::Round, place }
@@ -435,19 +434,34 @@ fn next(place: &Place, given: &Given<'_>) -> State {
 }
 
 fn enter(channel: &ChannelName, wait: Wait, place: &Place, given: &Given<'_>) -> State {
-    let failover_at = failover_at(channel, given.now, given);
+    let failover_at = failover_at(given.now, given);
     let place =
         Place { channel: channel.clone(), attempt: 0, failover_at, plain: false, ..place.clone() };
     State::Ready { at: given.now, wait, place }
 }
 
-/// When a delivery that enters `channel` at `at` should rather move on; never, if nothing follows.
-fn failover_at(channel: &ChannelName, at: Timestamp, given: &Given<'_>) -> Option<Timestamp> {
-    (given.chain.last() != Some(channel)).then(|| at + given.failover_after)
+/// When a delivery that enters a channel at `at` should rather move on; never, if there is no other.
+fn failover_at(at: Timestamp, given: &Given<'_>) -> Option<Timestamp> {
+    (given.chain.len() > 1).then(|| at + given.failover_after)
 }
 
 fn is_past_failover(place: &Place, at: Timestamp) -> bool {
     place.failover_at.is_some_and(|due| at > due)
+}
+
+/// Whether waiting until `until` is worse than going elsewhere. On the last channel elsewhere means the
+/// chain from its top, so it has to be a long wait from now.
+fn is_too_late(place: &Place, until: Timestamp, given: &Given<'_>) -> bool {
+    let due = match next_open(place, given) {
+        Some(_) => place.failover_at,
+        None => failover_at(given.now, given),
+    };
+    due.is_some_and(|due| until > due) && is_elsewhere(place, given)
+}
+
+/// Whether another channel of the chain is open.
+fn is_elsewhere(place: &Place, given: &Given<'_>) -> bool {
+    given.chain.iter().any(|channel| *channel != place.channel && !given.blocked.contains(channel))
 }
 
 /// The channels after the present one. All of them, if the present one left the chain.

@@ -123,13 +123,18 @@ impl Window {
         opens.max()
     }
 
-    /// Records `sends` sends at `now` and forgets what no limit looks at any more.
-    pub fn take(&mut self, rate: &Rate, sends: usize, now: Timestamp) {
-        let keep = rate.0.iter().map(|limit| limit.count).max().unwrap_or(0);
-        // After the clock was set back, the future is not allowed to block us for longer than a window.
+    /// After the clock was set back: what lies in the future was just now, so that it blocks for one
+    /// window and not until the old time comes again. Whoever reads a window calls this, and keeps it.
+    pub fn rebase(&mut self, now: Timestamp) {
         for at in &mut self.0 {
             *at = (*at).min(now);
         }
+    }
+
+    /// Records `sends` sends at `now` and forgets what no limit looks at any more.
+    pub fn take(&mut self, rate: &Rate, sends: usize, now: Timestamp) {
+        let keep = rate.0.iter().map(|limit| limit.count).max().unwrap_or(0);
+        self.rebase(now);
         self.0.extend(std::iter::repeat_n(now, sends));
         let surplus = self.0.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
         self.0.drain(..surplus);
@@ -140,7 +145,7 @@ impl Window {
     }
 
     fn inside(&self, limit: Limit, now: Timestamp) -> impl Iterator<Item = Timestamp> {
-        self.0.iter().map(move |at| (*at).min(now)).filter(move |at| *at + limit.per > now)
+        self.0.iter().copied().filter(move |at| *at + limit.per > now)
     }
 }
 
@@ -184,6 +189,8 @@ mod tests {
         let rate: Rate = "2/min".parse().unwrap();
         let mut window = Window::default();
         window.take(&rate, 2, at(10_000_000));
+        window.rebase(at(1_000));
+        assert_eq!(window.room(&rate, Level::Critical, at(61_000)), Some(2));
         assert_eq!(window.reopens_at(&rate, Level::Critical, at(1_000)), Some(at(61_000)));
         assert_eq!(Window::from_bytes(&window.to_bytes()), window);
     }

@@ -131,7 +131,10 @@ impl Worker {
             let leases = setup.store.retire(dead, setup.directory.clone(), now).await?;
             tracing::info!(worker = %dead, leases, "took over from a dead worker");
         }
-        setup.store.register(setup.presence.id(), now).await?;
+        if let Err(error) = setup.store.register(setup.presence.id(), now).await {
+            setup.presence.leave();
+            return Err(error.into());
+        }
 
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let last_turn = Arc::new(AtomicI64::new(now.unix_ms()));
@@ -168,7 +171,7 @@ impl Worker {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         if self.requests.try_send(Request::Stop).is_err() {
-            tracing::debug!("the worker has ended, or was told before");
+            tracing::debug!("the worker has ended, or will notice when it goes round");
         }
     }
 
@@ -205,6 +208,9 @@ impl Circle {
     async fn run(mut self) -> Result<(), WorkerError> {
         loop {
             let next_at = self.turn().await?;
+            if self.turner.is_stopping() {
+                return self.drain().await;
+            }
             match self.wait(next_at).await {
                 Event::Ended | Event::Changed | Event::Due => (),
                 Event::Request(Request::Idle(tell)) => self.idlers.push(tell),
@@ -253,6 +259,10 @@ impl Circle {
         loop {
             match self.turner.settle_ended().await {
                 Ok(()) if self.turner.is_quiet() => break,
+                Ok(()) if clock.now() >= until => {
+                    self.turner.abandon().await;
+                    continue;
+                }
                 Ok(()) => (),
                 Err(error) if is_passing(&error) && clock.now() < until => {
                     clock.wait_until((clock.now() + STORE_PAUSE).min(until)).await;
@@ -262,7 +272,7 @@ impl Circle {
             }
             tokio::select! {
                 () = self.turner.attempt_ended() => (),
-                () = clock.wait_until(until) => self.turner.abandon(),
+                () = clock.wait_until(until) => (),
             }
         }
         self.turner.retire().await?;

@@ -21,9 +21,10 @@ impl Presence {
     /// A run that others can tell dead from alive: its lock file lies beside `database`.
     ///
     /// # Errors
-    /// If the file cannot be created or locked.
+    /// If there is no database, or the file cannot be created or locked.
     pub fn beside(database: &Path, id: WorkerId) -> io::Result<Self> {
-        let path = lock_path(database, id);
+        // One database may go by several names; its workers have to meet.
+        let path = lock_path(&std::fs::canonicalize(database)?, id);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -43,21 +44,21 @@ impl Presence {
         self.id
     }
 
-    /// Those of `workers` that are certainly dead. Removes their files.
-    pub(crate) fn dead(&self, workers: Vec<WorkerId>) -> Vec<WorkerId> {
-        let Some((own, _)) = &self.lock else { return Vec::new() };
-        let sibling = |id: &WorkerId| own.with_file_name(file_name(own, self.id, *id));
-        workers.into_iter().filter(|id| *id != self.id && is_dead(&sibling(id))).collect()
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
+    /// Leaves in good order. Without it the file stays behind, unlocked, and tells the next worker
+    /// that this one died.
+    pub(crate) fn leave(self) {
         if let Some((path, _)) = &self.lock
             && let Err(error) = std::fs::remove_file(path)
         {
             tracing::debug!(%error, "the worker's lock file could not be removed");
         }
+    }
+
+    /// Those of `workers` that are certainly dead. Removes their files.
+    pub(crate) fn dead(&self, workers: Vec<WorkerId>) -> Vec<WorkerId> {
+        let Some((own, _)) = &self.lock else { return Vec::new() };
+        let sibling = |id: &WorkerId| own.with_file_name(file_name(own, self.id, *id));
+        workers.into_iter().filter(|id| *id != self.id && is_dead(&sibling(id))).collect()
     }
 }
 
@@ -72,12 +73,9 @@ fn file_name(own: &Path, own_id: WorkerId, id: WorkerId) -> String {
     own.replace(&own_id.to_string(), &id.to_string())
 }
 
-/// A lock that can be had belongs to nobody; so does a file that is gone.
+/// A lock that can be had belongs to nobody. Without a file nobody can tell, and leases have to end.
 fn is_dead(path: &Path) -> bool {
-    let file = match OpenOptions::new().write(true).open(path) {
-        Ok(file) => file,
-        Err(error) => return error.kind() == io::ErrorKind::NotFound,
-    };
+    let Ok(file) = OpenOptions::new().write(true).open(path) else { return false };
     match file.try_lock() {
         Ok(()) => {
             if let Err(error) = std::fs::remove_file(path) {
@@ -99,16 +97,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("outbox.db");
         let id = |n| WorkerId::new(Timestamp::EPOCH, [n; 10]);
-        let (one, two) = (
-            Presence::beside(&database, id(1)).unwrap(),
-            Presence::beside(&database, id(2)).unwrap(),
-        );
-        assert_eq!(one.dead(vec![id(1), id(2)]), []);
-        drop(two);
-        assert_eq!(one.dead(vec![id(1), id(2), id(3)]), [id(2), id(3)]);
-        // Died without tidying up: the file is there, the lock is not.
-        std::fs::write(lock_path(&database, id(4)), "").unwrap();
-        assert_eq!(one.dead(vec![id(4)]), [id(4)]);
-        assert!(!lock_path(&database, id(4)).exists());
+        std::fs::write(&database, "").unwrap();
+        let present = |n| Presence::beside(&database, id(n)).unwrap();
+        let (one, two, three) = (present(1), present(2), present(3));
+        assert_eq!(one.dead(vec![id(1), id(2), id(3), id(4)]), [], "alive, or unknown");
+        drop(two); // dies without a word
+        three.leave();
+        assert_eq!(one.dead(vec![id(1), id(2), id(3)]), [id(2)]);
+        assert!(!lock_path(&database.canonicalize().unwrap(), id(2)).exists());
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Turner {
     flights: HashMap<Id, Flight>,
     /// Ended, and not yet written down.
     unsettled: Vec<Settlement>,
+    /// Whether the store could not write down what ended.
+    owing: bool,
     /// Set from outside: nothing new is begun.
     stopping: Arc<AtomicBool>,
     /// Circuits that were open when the store was last asked.
@@ -76,6 +78,7 @@ impl Turner {
             tasks: JoinSet::new(),
             flights: HashMap::new(),
             unsettled: Vec::new(),
+            owing: false,
             stopping,
             blocked: BTreeSet::new(),
         }
@@ -96,6 +99,11 @@ impl Turner {
 
     /// Settles, plans, claims and starts.
     pub(crate) async fn turn(&mut self) -> Result<Turn, StoreError> {
+        if self.owing {
+            // What could not be written down comes first: nothing is sent that cannot be recorded.
+            self.settle_ended().await?;
+            self.owing = false;
+        }
         let now = self.now();
         self.collect_ended();
         let store = self.store.clone();
@@ -104,20 +112,17 @@ impl Turner {
             self.plan(store.as_ref(), now),
             store.claim(self.ask(now)),
         );
-        // What was not settled is tried again; claims that were committed meanwhile run all the same.
-        let reported = settled
-            .as_ref()
-            .is_ok_and(|()| self.unsettled.iter().any(|done| done.report.is_some()));
-        if settled.is_ok() {
-            self.unsettled.clear();
+        let reported = self.unsettled.iter().any(|done| done.report.is_some());
+        match &settled {
+            Ok(()) => self.unsettled.clear(),
+            Err(_) => self.owing = true,
         }
         let claims = claims?;
         let (more, next_at) = (claims.more, claims.next_at);
         self.start(claims);
         settled?;
-        let planned = planned?;
         Ok(Turn {
-            more: more || planned.more || reported,
+            more: more || planned?.more || reported,
             next_at: next_at.unwrap_or(Timestamp::LAST).min(now + self.poll),
         })
     }
@@ -152,8 +157,11 @@ impl Turner {
     fn start(&mut self, claims: Claims) {
         self.blocked = claims.blocked;
         for claimed in claims.claimed {
-            if self.stopping.load(Ordering::Relaxed) {
+            if self.is_stopping() {
                 self.hand_back(&claimed);
+            } else if ends_at(&claimed.state) <= self.now() {
+                // This process was suspended after its claim; somebody else has the delivery by now.
+                tracing::warn!(delivery = %claimed.delivery, "a lease ended before its attempt began");
             } else {
                 self.begin(claimed);
             }
@@ -208,8 +216,16 @@ impl Turner {
     }
 
     /// Gives up on attempts that are still under way; whether they were heard is unknown.
-    pub(crate) fn abandon(&mut self) {
+    pub(crate) async fn abandon(&mut self) {
         self.tasks.abort_all();
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.note(ended);
+        }
+    }
+
+    /// Whether the worker was told to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     fn note(&mut self, ended: Result<(Id, Delivered), JoinError>) {
@@ -281,11 +297,18 @@ impl Turner {
         self.directory.given(&claimed.receiver, level, self.now(), &self.blocked, seed)
     }
 
-    /// Says goodbye to the store.
+    /// Says goodbye to the store and to other workers.
     pub(crate) async fn retire(self) -> Result<(), StoreError> {
         let now = self.now();
-        self.store.retire(self.presence.id(), self.directory.clone(), now).await.map(drop)
+        self.store.retire(self.presence.id(), self.directory.clone(), now).await?;
+        self.presence.leave();
+        Ok(())
     }
+}
+
+/// When the lease of a claimed delivery ends.
+fn ends_at(state: &State) -> Timestamp {
+    if let State::Leased { lease, .. } = state { lease.until } else { Timestamp::EPOCH }
 }
 
 /// The fencing token of a claimed delivery.

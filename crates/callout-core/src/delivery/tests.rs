@@ -165,7 +165,11 @@ fn a_throttled_attempt_waits_and_costs_nothing() {
     }
     assert_eq!((story.state.place().attempt, story.state.place().tries), (0, 15));
     story.attempt(slow_down(60)).is("ready", "b").waits(0.0..=0.0, Wait::Failover);
-    story.attempt(slow_down(3600)).is("ready", "b").waits(3580.0..=3600.0, Wait::Throttled);
+    // The last channel is waited for only as long as another one is not better.
+    story.attempt(slow_down(30)).is("ready", "b").waits(1.0..=30.0, Wait::Throttled);
+    story.attempt(slow_down(3600)).is("ready", "a").waits(0.2..=15.0, Wait::Round);
+    let mut alone = Story::new(&["a"]);
+    alone.attempt(slow_down(3600)).is("ready", "a").waits(3600.0..=3600.0, Wait::Throttled);
 }
 
 #[test]
@@ -227,7 +231,22 @@ fn a_delivery_that_waited_too_long_for_its_turn_moves_on() {
     assert!(step(&story.state, Event::Overdue, &story.given()).is_err());
     story.now = at(20);
     story.happens(Event::Overdue).is("ready", "b");
-    assert_eq!(story.state.place().failover_at, None);
+    story.now = at(40);
+    story.happens(Event::Overdue).is("ready", "a").waits(0.2..=15.0, Wait::Round);
+    let alone = Story::new(&["a"]);
+    assert_eq!(alone.state.place().failover_at, None);
+}
+
+#[test]
+fn a_channel_that_was_passed_over_gets_its_turn_before_anything_is_dead() {
+    let mut story = Story::new(&["a", "b"]);
+    story.blocked = channels(&["a"]).into_iter().collect();
+    story.state = start(story.now, Wait::New, &story.given()).unwrap();
+    story.is("ready", "b");
+    story.attempt(refused(Blame::Endpoint)).waits(0.2..=15.0, Wait::Round);
+    story.blocked.clear();
+    story.attempt(refused(Blame::Endpoint)).is("ready", "a");
+    story.attempt(accepted()).is("accepted", "a");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::row::{self, time};
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
-use callout_core::circuit::Circuit;
+use callout_core::circuit::{Circuit, PROBE_EVERY};
 use callout_core::id::ChannelName;
 use callout_core::level::Level;
 use callout_core::outcome::Outcome;
@@ -11,6 +11,7 @@ use callout_core::rate::{COUNT_MAX, Rate, Window};
 use callout_core::time::Timestamp;
 use rusqlite::{Row, named_params};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub(super) const READ: &str = "
     SELECT name, sends, throttled_until, failures, probe_at, last_accepted_at, last_failed_at,
@@ -31,6 +32,9 @@ pub(super) const WRITE: &str = "
            failures = excluded.failures, probe_at = excluded.probe_at,
            last_accepted_at = excluded.last_accepted_at,
            last_failed_at = excluded.last_failed_at, last_failure = excluded.last_failure";
+
+/// The longest pause a provider can ask for; channels clamp to it.
+const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// One channel's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +67,13 @@ impl Channel {
             None if self.circuit.is_open() => Gate::Probe,
             None => Gate::Open,
         }
+    }
+
+    /// After the clock was set back: no pause ends later than the longest one that can be asked for.
+    pub(super) fn rebase(&mut self, now: Timestamp) {
+        self.window.rebase(now);
+        self.throttled_until = self.throttled_until.map(|until| until.min(now + THROTTLE_MAX));
+        self.circuit.probe_at = self.circuit.probe_at.map(|at| at.min(now + PROBE_EVERY));
     }
 
     /// How many messages of this level the limits have room for now.
@@ -153,8 +164,8 @@ impl Channels {
 /// like any other, so that a message goes there to try it.
 pub(super) fn blocked(db: Db<'_>, now: Timestamp) -> Result<BTreeSet<ChannelName>, StoreError> {
     let params = named_params! {":now": now.unix_ms()};
-    let names = db.all("look for open circuits", BLOCKED, params, row::channel)?;
-    Ok(names.into_iter().collect())
+    let names = db.all("look for open circuits", BLOCKED, params, |row| row::lossy(row, 0))?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// Reads the columns of [`READ`].

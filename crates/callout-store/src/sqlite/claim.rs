@@ -63,12 +63,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
         ids: Ids::new(ask.entropy),
     };
     let mut sight = Sight { scene, channels: Channels::default(), ask, claims: Claims::default() };
+    for lane in &ask.lanes {
+        sight.channels.get(tx.db, &lane.channel)?.rebase(ask.now);
+    }
     tend::tend(tx, &mut sight)?;
     for lane in &ask.lanes {
         take(tx, &mut sight, lane)?;
     }
     tend::look_ahead(tx, &mut sight)?;
     sight.channels.write(tx)?;
+    delivery::report_set_aside(tx, &mut sight.scene)?;
     // A report to the operator has to be planned, and that is not for later.
     let more = sight.claims.more || tx.news.message > 0;
     Ok(Claims { more, blocked: channel::blocked(tx.db, ask.now)?, ..sight.claims })

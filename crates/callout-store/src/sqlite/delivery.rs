@@ -1,12 +1,13 @@
 //! Writing down what `delivery::step` decided.
 
+use super::body;
 use super::counter::Count;
 use super::journal;
 use super::report::{self, Ids};
-use super::row::{self, Delivery, delivery_columns};
+use super::row::{self, Delivery, Remains, delivery_columns};
 use super::tx::Tx;
 use crate::error::StoreError;
-use callout_core::delivery::{self, Cause, Event, Lease, Standing, State, Wait};
+use callout_core::delivery::{self, Cause, Event, Lease, Notice, Standing, State, Wait};
 use callout_core::id::ChannelName;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::time::Timestamp;
@@ -35,15 +36,11 @@ pub(super) const SET_PROGRESS: &str = "
 // Nothing of the row is believed but its number and whose message it is.
 pub(super) const SET_ASIDE: &str = "
     UPDATE callout_delivery
-       SET state = 'dead', cause = :cause, ended_at = :now, receiver = :unknown, urgency = 0,
+       SET state = 'dead', cause = :cause, ended_at = :now, receiver = :receiver, urgency = 0,
            channel = :unknown, wait = :wait, attempt = 0, failover_at = NULL, round = 0,
-           plain = 0, soft = 0, tries = 0, ready_at = :now, expires_at = :now,
-           lease_owner = NULL, lease_token = 0, lease_until = NULL, leased_at = NULL
-     WHERE id = :id
- RETURNING message_seq";
-
-/// Stands for a receiver or channel whose name was damaged.
-const UNREADABLE: &str = "unreadable";
+           plain = 0, soft = 0, ready_at = :now, expires_at = :now, lease_owner = NULL,
+           lease_token = lease_token + 1, lease_until = NULL, leased_at = NULL
+     WHERE id = :id";
 
 /// What a decision inside the store depends on.
 pub(super) struct Scene<'a> {
@@ -147,33 +144,34 @@ fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bo
 /// Brings a message's state in line with its deliveries.
 fn sum_up(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(), StoreError> {
     const DOING: &str = "sum up the message";
+    // A damaged word counts as the worst there is; it must not hold up what can still be written.
     let standings = tx.db.all(DOING, STANDINGS, named_params! {":seq": seq}, |row| {
-        row::word(row, 0, Standing::from_name)
+        Ok(Standing::from_name(&row::lossy(row, 0)?).unwrap_or(Standing::Dead))
     })?;
     let after = MessageState::of(standings);
-    let before = tx.db.one(DOING, PROGRESS, named_params! {":seq": seq}, |row| {
-        row::word(row, 0, MessageState::from_name)
-    })?;
+    let before =
+        tx.db.one(DOING, PROGRESS, named_params! {":seq": seq}, |row| row::lossy(row, 0))?;
     match before {
-        Some(before) if before != after => set_progress(tx, seq, before, after, now),
+        Some(before) if before != after.name() => set_progress(tx, seq, &before, after, now),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Writes a planned message's state.
-pub(super) fn set_progress(
+fn set_progress(
     tx: &mut Tx<'_>,
     seq: i64,
-    before: MessageState,
+    before: &str,
     after: MessageState,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let settled_at = (after != MessageState::Pending).then(|| now.unix_ms());
     let params = named_params! {
-        ":seq": seq, ":was": before.name(), ":state": after.name(), ":settled_at": settled_at,
+        ":seq": seq, ":was": before, ":state": after.name(), ":settled_at": settled_at,
     };
     if tx.db.execute("write the message's state", SET_PROGRESS, params)? == 1 {
-        tx.counters.shift(Some(Count::Messages(before)), Count::Messages(after));
+        let before = MessageState::from_name(before).map(Count::Messages);
+        tx.counters.shift(before, Count::Messages(after));
     }
     Ok(())
 }
@@ -197,29 +195,43 @@ pub(super) fn fetch(
     params: impl Params,
 ) -> Result<Vec<Delivery>, StoreError> {
     let rows = tx.db.all(doing, sql, params, |row| {
-        row::delivery(row).map(Ok).or_else(|problem| Ok(Err((row.get(0)?, problem.to_string()))))
+        row::delivery(row).map(Ok).or_else(|problem| Ok(Err(row::remains(row, &problem)?)))
     })?;
     let mut readable = Vec::with_capacity(rows.len());
     for row in rows {
         match row {
             Ok(delivery) => readable.push(delivery),
-            Err((id, problem)) => set_aside(tx, id, now, &problem)?,
+            Err(remains) => set_aside(tx, now, remains)?,
         }
     }
     Ok(readable)
 }
 
 /// Ends a delivery whose row is damaged, in words that can be read again.
-fn set_aside(tx: &mut Tx<'_>, id: i64, now: Timestamp, problem: &str) -> Result<(), StoreError> {
+fn set_aside(tx: &mut Tx<'_>, now: Timestamp, remains: Remains) -> Result<(), StoreError> {
+    let Remains { id, message, receiver, counted, problem } = remains;
     tracing::error!(delivery = id, problem, "a damaged delivery was set aside");
     let params = named_params! {
         ":id": id, ":now": now.unix_ms(), ":cause": Cause::Quarantined.name(),
-        ":wait": Wait::New.name(), ":unknown": UNREADABLE,
+        ":wait": Wait::New.name(), ":unknown": row::UNREADABLE, ":receiver": receiver.as_str(),
     };
-    let message = tx.db.one("set a delivery aside", SET_ASIDE, params, |row| row.get(0))?;
-    if let Some(message) = message {
-        journal::note(tx, now, message, "quarantined", &format!("a delivery's row: {problem}"))?;
-        sum_up(tx, message, now)?;
+    if tx.db.execute("set a delivery aside", SET_ASIDE, params)? == 0 {
+        return Ok(());
+    }
+    if let Ok(nowhere) = row::UNREADABLE.parse() {
+        tx.counters.shift(counted, Count::deliveries(&nowhere, Standing::Dead));
+    }
+    journal::note(tx, now, message, "quarantined", &format!("a delivery's row: {problem}"))?;
+    sum_up(tx, message, now)?;
+    tx.set_aside.push((message, receiver, problem));
+    Ok(())
+}
+
+/// Tells the operator about the deliveries that this operation has set aside.
+pub(super) fn report_set_aside(tx: &mut Tx<'_>, scene: &mut Scene<'_>) -> Result<(), StoreError> {
+    for (message, receiver, problem) in std::mem::take(&mut tx.set_aside) {
+        let about = body::rescued(tx, message)?;
+        report::send(tx, scene, Notice::Dead(Cause::Quarantined), &about, &receiver, &problem)?;
     }
     Ok(())
 }

@@ -15,7 +15,10 @@ pub(super) fn meaning(
     source: BackendError,
 ) -> StoreError {
     match code {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy(source),
+        // "Aborted": another operation in the same transaction failed and took this one back.
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OperationAborted) => {
+            StoreError::Busy(source)
+        }
         Some(ErrorCode::DiskFull) => StoreError::Full(source),
         _ => StoreError::Broken { doing, source },
     }

@@ -59,14 +59,13 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
         })
     })?;
     let newest = ask.accepted_before.max(ask.dead_before);
-    let mut report = PruneReport::default();
     let is_full = rows.len() == limit;
+    // A single message dated ahead does not end it; a whole batch of young ones does.
+    let is_any_old = rows.iter().any(|old| old.created_at < newest);
+    let last = rows.last().map(|old| old.seq);
+    let mut report =
+        PruneReport { next: last.filter(|_| is_full && is_any_old), ..PruneReport::default() };
     for old in rows {
-        if old.created_at >= newest {
-            report.next = None;
-            break;
-        }
-        report.next = is_full.then_some(old.seq);
         if let Some(state) = is_over(&old, ask) {
             delete(tx, old.seq, state)?;
             report.deleted += 1;

@@ -1,5 +1,6 @@
 //! How rows become values. The only place that knows columns by position.
 
+use super::counter::Count;
 use crate::enqueue::{Damaged, Row as Stored};
 use callout_core::delivery::{Cause, Lease, Place, Standing, State, Wait};
 use callout_core::id::{ChannelName, MessageId, ReceiverName};
@@ -82,6 +83,35 @@ pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         wait,
         token,
         leased_at: row.get::<_, Option<i64>>(18)?.map(time),
+    })
+}
+
+/// Stands for a receiver or channel whose name was damaged.
+pub(super) static UNREADABLE: &str = "unreadable";
+
+/// What can still be said about a damaged row of `callout_delivery`.
+#[derive(Debug)]
+pub(super) struct Remains {
+    pub(super) id: i64,
+    /// The message's row.
+    pub(super) message: i64,
+    pub(super) receiver: ReceiverName,
+    /// As what it was counted, if that can be told.
+    pub(super) counted: Option<Count>,
+    pub(super) problem: String,
+}
+
+/// Reads what is left in [`delivery_columns`].
+pub(super) fn remains(row: &Row<'_>, problem: &rusqlite::Error) -> rusqlite::Result<Remains> {
+    let unknown = || UNREADABLE.parse().map_err(|e| strange(2, Box::new(e)));
+    let standing = Standing::from_name(&lossy(row, 5)?);
+    let channel = lossy(row, 6)?.parse::<ChannelName>().ok();
+    Ok(Remains {
+        id: row.get(0)?,
+        message: row.get(1)?,
+        receiver: lossy(row, 2)?.parse().or_else(|_| unknown())?,
+        counted: channel.zip(standing).map(|(c, s)| Count::deliveries(&c, s)),
+        problem: problem.to_string(),
     })
 }
 

@@ -66,7 +66,7 @@ fn oldest_due(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
     let mut oldest: Option<Timestamp> = None;
     for channel in waiting_channels(db)? {
         for level in Level::ALL {
-            let params = named_params! {":channel": channel.as_str(), ":urgency": urgency(level)};
+            let params = named_params! {":channel": channel, ":urgency": urgency(level)};
             let at = db.one("look for the oldest delivery", NEXT_READY, params, |row| {
                 row.get(0).map(time)
             })?;
@@ -91,9 +91,10 @@ fn accept_latency(db: Db<'_>) -> Result<Option<[Duration; 3]>, StoreError> {
 /// How each channel that was ever used, or is waited for, fares.
 pub(super) fn health(db: Db<'_>) -> Result<Vec<Health>, StoreError> {
     let rows = db.all("read the channels", CHANNELS, [], |row| {
-        Ok((row::channel(row)?, channel::read(row)?))
+        Ok((row::lossy(row, 0)?.parse::<ChannelName>().ok(), channel::read(row)?))
     })?;
-    let mut channels: BTreeMap<ChannelName, channel::Channel> = rows.into_iter().collect();
+    let rows = rows.into_iter().filter_map(|(name, channel)| Some((name?, channel)));
+    let mut channels: BTreeMap<ChannelName, channel::Channel> = rows.collect();
     let mut waiting: BTreeMap<ChannelName, u64> = BTreeMap::new();
     for (count, n) in counter::read(db)? {
         if let Count::Deliveries(channel, state) = count

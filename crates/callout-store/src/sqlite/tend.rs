@@ -12,7 +12,6 @@ use super::tx::{Db, Tx};
 use crate::error::StoreError;
 use crate::model::LaneAsk;
 use callout_core::delivery::Event;
-use callout_core::id::ChannelName;
 use callout_core::level::Level;
 use callout_core::time::Timestamp;
 use rusqlite::{Params, named_params};
@@ -110,7 +109,7 @@ pub(super) fn expire(
 /// Moves deliveries off channels that are not configured any more.
 fn move_strays(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError> {
     for channel in waiting_channels(tx.db)? {
-        if sight.ask.lanes.iter().any(|lane| lane.channel == channel) {
+        if sight.ask.lanes.iter().any(|lane| lane.channel.as_str() == channel) {
             continue;
         }
         let params = named_params! {":channel": channel.as_str(), ":limit": bound()};
@@ -119,7 +118,9 @@ fn move_strays(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError>
         for row in &rows {
             let after = delivery::decide(&sight.scene, row, Event::ChannelGone);
             // A receiver that still names the channel has nowhere else to go.
-            if after.is_ok_and(|after| after.is_final() || after.place().channel != channel) {
+            if after
+                .is_ok_and(|after| after.is_final() || after.place().channel.as_str() != channel)
+            {
                 moved +=
                     usize::from(happen(tx, &mut sight.scene, row, Event::ChannelGone)?.is_some());
             }
@@ -129,13 +130,15 @@ fn move_strays(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Channels that ready deliveries wait for, by skipping through the index.
-pub(super) fn waiting_channels(db: Db<'_>) -> Result<Vec<ChannelName>, StoreError> {
-    let mut channels: Vec<ChannelName> = Vec::new();
+/// Channels that ready deliveries wait for, as they are stored, by skipping through the index.
+pub(super) fn waiting_channels(db: Db<'_>) -> Result<Vec<String>, StoreError> {
+    let mut channels: Vec<String> = Vec::new();
     loop {
-        let after = channels.last().map_or("", ChannelName::as_str);
+        let after = channels.last().map_or("", String::as_str);
         let params = named_params! {":after": after};
-        match db.one("look for waiting channels", NEXT_CHANNEL, params, row::channel)? {
+        let next =
+            db.one("look for waiting channels", NEXT_CHANNEL, params, |row| row::lossy(row, 0))?;
+        match next.filter(|next| next.as_str() > after) {
             Some(channel) => channels.push(channel),
             None => return Ok(channels),
         }
@@ -154,11 +157,15 @@ fn clear_blocked(
     for level in Level::ALL.into_iter().rev() {
         for row in &super::claim::due(tx, &lane.channel, level, now, TEND_MAX - seen)? {
             seen += 1;
-            let after = happen(tx, &mut sight.scene, row, Event::Blocked(until))?;
-            moved += usize::from(after.is_some_and(|s| s.place().channel != lane.channel));
+            // Those that have no other channel wait where they are; the circuit keeps them there.
+            let after = delivery::decide(&sight.scene, row, Event::Blocked(until));
+            if after.is_ok_and(|after| after.place().channel != lane.channel) {
+                moved += usize::from(
+                    happen(tx, &mut sight.scene, row, Event::Blocked(until))?.is_some(),
+                );
+            }
         }
     }
-    // Those that have no other channel were only told to wait; they can be told so any time.
     sight.claims.more |= seen == TEND_MAX && moved > 0;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::counter::Counters;
 use super::fault::broken;
 use crate::error::StoreError;
+use callout_core::id::ReceiverName;
 use rusqlite::{Connection, Params, Row};
 
 /// A connection, with prepared statements that are kept and errors that say what was being done.
@@ -65,11 +66,18 @@ pub(super) struct Tx<'c> {
     pub(super) counters: Counters,
     /// What others might be waiting for.
     pub(super) news: News,
+    /// Damaged deliveries that were set aside: message, receiver, problem.
+    pub(super) set_aside: Vec<(i64, ReceiverName, String)>,
 }
 
 impl<'c> Tx<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
-        Self { db: Db::new(connection), counters: Counters::default(), news: News::default() }
+        Self {
+            db: Db::new(connection),
+            counters: Counters::default(),
+            news: News::default(),
+            set_aside: Vec::new(),
+        }
     }
 }
 

@@ -54,13 +54,15 @@ impl Gate {
         scope: Scope,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        if self.has_failed_too_often(peer, now) {
-            return Err(Failure::too_many(
-                "too many wrong tokens from this address; wait a minute",
-            ));
-        }
+        // Somebody else's wrong guesses must not shut out a client that has a right token.
         let Some((number, token)) = self.find(headers) else {
-            self.note_failure(peer, now);
+            if self.has_failed_too_often(peer, now) {
+                let message = "too many wrong tokens from this address; wait a minute";
+                return Err(Failure::too_many(message));
+            }
+            if headers.contains_key(header::AUTHORIZATION) {
+                self.note_failure(peer, now);
+            }
             let message = "this needs a header `Authorization: Bearer TOKEN` with a token from [[server.tokens]]";
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
         };
@@ -172,8 +174,9 @@ mod tests {
         for _ in 0..FAILURES_MAX {
             assert_eq!(check(&gate, "Bearer x", Scope::Send, at(0)), 401);
         }
-        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(59)), 429);
-        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(60)), 200);
+        assert_eq!(check(&gate, "Bearer y", Scope::Send, at(59)), 429);
+        assert_eq!(check(&gate, "Bearer aaaaaaaaaaaaaaaa", Scope::Send, at(59)), 200, "no guess");
+        assert_eq!(check(&gate, "Bearer y", Scope::Send, at(60)), 401);
     }
 
     #[test]
