@@ -3,6 +3,7 @@
 
 use crate::print::local_in;
 use callout_core::delivery::{Cause, State, Wait};
+use callout_core::plan::MessageState;
 use callout_core::time::{Timestamp, format_duration};
 use callout_store::model::{AttemptRecord, Delivery, Story};
 use jiff::tz::TimeZone;
@@ -28,7 +29,7 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
         None => _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)"),
     }
     if story.why.is_some() && story.deliveries.is_empty() {
-        _ = writeln!(text, "  nobody is told; it is only recorded");
+        _ = writeln!(text, "  {}", without_deliveries(summary.state));
     }
     for delivery in &story.deliveries {
         tell_delivery(&mut text, delivery, summary.created_at, now, zone);
@@ -61,6 +62,20 @@ fn tell_delivery(
     _ = writeln!(text, "  {}", next(delivery, now, zone));
 }
 
+/// Why a due delivery is not being sent.
+const WHAT_HOLDS_IT_UP: &str = "no worker runs, its rate limit is used up, it is paused, or all its slots are taken: see `callout channels`";
+
+/// What becomes of a message that nobody has to be told.
+fn without_deliveries(state: MessageState) -> &'static str {
+    match state {
+        MessageState::Dead => "it was set aside and is not sent to anybody; the operator is told",
+        MessageState::Cancelled => "it was called off before anybody was told",
+        MessageState::Pending | MessageState::Accepted | MessageState::Expired => {
+            "nobody is told; it is only recorded"
+        }
+    }
+}
+
 /// What happened between the end of the last try and the beginning of this one.
 fn waits(before: Timestamp, attempt: &AttemptRecord) -> Vec<String> {
     let mut waits = Vec::new();
@@ -71,7 +86,11 @@ fn waits(before: Timestamp, attempt: &AttemptRecord) -> Vec<String> {
     let slot = attempt.started_at.since(attempt.due_at.max(before));
     if slot >= WAIT_WORTH_TELLING {
         let more = if waits.is_empty() { "" } else { " more" };
-        waits.push(format!("waited {}{more} for a worker and a free slot", length(slot)));
+        waits.push(format!(
+            "waited {}{more} until {} could be used",
+            length(slot),
+            attempt.channel
+        ));
     }
     waits
 }
@@ -100,7 +119,8 @@ fn next(delivery: &Delivery, now: Timestamp, zone: &TimeZone) -> String {
             let when = if *due > now {
                 format!("in {}, at {}", length(due.since(now)), at(*due))
             } else {
-                format!("as soon as a worker has a free slot (due for {})", length(now.since(*due)))
+                let due = length(now.since(*due));
+                format!("as soon as it can be used (due for {due}; {WHAT_HOLDS_IT_UP})")
             };
             let form = if place.plain { " as plain text" } else { "" };
             let failover = place.failover_at.filter(|due| *due > now).map(|due| {

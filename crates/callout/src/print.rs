@@ -90,6 +90,15 @@ pub fn clean(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
+/// Somebody else's text on one line, cut to `most` characters.
+pub fn line(text: &str, most: usize) -> String {
+    let text = clean(text).replace('\n', "\u{fffd}");
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// What a person says to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -11,6 +11,9 @@ use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::Summary;
 use std::path::Path;
 
+/// More of a title is not shown in a table.
+const TITLE_CHARS_MAX: usize = 80;
+
 /// Arguments of `callout list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -63,6 +66,6 @@ fn row(summary: &Summary) -> Vec<String> {
         summary.level.clone(),
         print::local(summary.created_at),
         receivers.collect::<Vec<_>>().join(", "),
-        summary.title.clone(),
+        print::line(&summary.title, TITLE_CHARS_MAX),
     ]
 }

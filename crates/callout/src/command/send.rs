@@ -87,7 +87,14 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     let config = config(named)?;
     check_names(args, &config)?;
     let message = message(args)?;
+    let is_new = !config.store_path.exists();
     let store = open(&config, Create::IfMissing)?;
+    if is_new {
+        let place = config.store_path.display();
+        print::warning(format_args!(
+            "there was no outbox at {place}; it was created, and `callout serve` delivers from it"
+        ));
+    }
     let clock = SystemClock;
     let created_at = clock.now();
     let id = MessageId::new(created_at, clock.entropy());

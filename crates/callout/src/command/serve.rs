@@ -74,6 +74,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let listener = http::bind(config.server.listen)
         .await
         .with_context(|| format!("listening on {} failed", config.server.listen))?;
+    if config.server.tokens.is_empty() {
+        print::warning("there is no [[server.tokens]], so the HTTP API answers nobody");
+    }
     let gate = Gate::new(config.server.tokens.clone());
     let retention = config.retention;
     for warning in &config.warnings {

@@ -55,7 +55,7 @@ pub struct Server {
     pub public_url: Option<String>,
     /// The key that signs links.
     pub ack_key: Option<Secret>,
-    /// Who may use the API. Empty: everybody who reaches it, which only the machine itself can.
+    /// Who may use the API. Empty: nobody.
     pub tokens: Vec<Token>,
 }
 
@@ -143,7 +143,7 @@ pub(super) fn server(root: &Section<'_>) -> Option<Server> {
         && !listen.ip().is_loopback()
         && token_sections.is_empty()
     {
-        let help = "add [[server.tokens]], or listen on 127.0.0.1 and let a proxy ask who it is";
+        let help = "add [[server.tokens]]; without any, the API answers nobody";
         item.wrong(format!("anybody who reaches {listen} could use the API"), help);
     }
     let tokens = tokens(&token_sections);

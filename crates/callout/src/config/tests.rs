@@ -385,12 +385,12 @@ fn the_server_is_checked() {
     check_with(
         "[server]\nlisten = \"0.0.0.0:8470\"\n",
         expect![[r#"
-        error: anybody who reaches 0.0.0.0:8470 could use the API
-          callout.toml:2:10
-            2 | listen = "0.0.0.0:8470"
-              |          ^^^^^^^^^^^^^^
-          help: add [[server.tokens]], or listen on 127.0.0.1 and let a proxy ask who it is
-    "#]],
+            error: anybody who reaches 0.0.0.0:8470 could use the API
+              callout.toml:2:10
+                2 | listen = "0.0.0.0:8470"
+                  |          ^^^^^^^^^^^^^^
+              help: add [[server.tokens]]; without any, the API answers nobody
+        "#]],
     );
     check_with(
         "[server]\npublic_url = \"callout.example.com\"\nack_key = \"short\"\n",

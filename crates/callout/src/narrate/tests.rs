@@ -89,19 +89,19 @@ fn a_story_tells_every_try_every_wait_and_what_comes_next() {
     check(
         &message(MessageState::Pending, vec![delivery(state, attempts)]),
         expect![[r#"
-        disk full (critical) is pending
-          019c0000-0000-7000-8000-000000000001
-          2026-11-18 11:06:40 UTC  enqueued
-          route: route 1 matched: level critical
+            disk full (critical) is pending
+              019c0000-0000-7000-8000-000000000001
+              2026-11-18 11:06:40 UTC  enqueued
+              route: route 1 matched: level critical
 
-        to ops: ready
-          2026-11-18 11:06:40 UTC  try 1 on ding: transient 130101: send too fast (took 120ms)
-            waited 2.0s: backoff after a failed try
-            waited 12.0s more for a worker and a free slot
-          2026-11-18 11:06:54 UTC  try 2 on ding: transient 130101: send too fast (took 120ms)
-          next: try 3 on wecom in 12.5s, at 2026-11-18 11:07:23 UTC: failover, the channel before it was given up
-          expires 2026-11-19 11:06:40 UTC
-    "#]],
+            to ops: ready
+              2026-11-18 11:06:40 UTC  try 1 on ding: transient 130101: send too fast (took 120ms)
+                waited 2.0s: backoff after a failed try
+                waited 12.0s more until ding could be used
+              2026-11-18 11:06:54 UTC  try 2 on ding: transient 130101: send too fast (took 120ms)
+              next: try 3 on wecom in 12.5s, at 2026-11-18 11:07:23 UTC: failover, the channel before it was given up
+              expires 2026-11-19 11:06:40 UTC
+        "#]],
     );
 }
 
@@ -126,33 +126,33 @@ fn every_end_of_a_story_is_told() {
     check(
         &told,
         expect![[r#"
-        disk full (critical) is pending
-          019c0000-0000-7000-8000-000000000001
-          2026-11-18 11:06:40 UTC  enqueued
-          route: route 1 matched: level critical
+            disk full (critical) is pending
+              019c0000-0000-7000-8000-000000000001
+              2026-11-18 11:06:40 UTC  enqueued
+              route: route 1 matched: level critical
 
-        to ops: ready
-          next: try 1 on ding as soon as a worker has a free slot (due for 30.0s): it is new
-          expires 2026-11-19 11:06:40 UTC
+            to ops: ready
+              next: try 1 on ding as soon as it can be used (due for 30.0s; no worker runs, its rate limit is used up, it is paused, or all its slots are taken: see `callout channels`): it is new
+              expires 2026-11-19 11:06:40 UTC
 
-        to ops: leased
-          now: try 1 on ding has been running for 1.0s
+            to ops: leased
+              now: try 1 on ding has been running for 1.0s
 
-        to ops: accepted
-          accepted by ding at 2026-11-18 11:06:49 UTC
+            to ops: accepted
+              accepted by ding at 2026-11-18 11:06:49 UTC
 
-        to ops: dead
-          dead since 2026-11-18 11:06:49 UTC: every channel refused it for good; `callout replay` puts it back
+            to ops: dead
+              dead since 2026-11-18 11:06:49 UTC: every channel refused it for good; `callout replay` puts it back
 
-        to ops: expired
-          expired at 2026-11-18 11:06:49 UTC: nobody accepted it in time; `callout replay` puts it back
+            to ops: expired
+              expired at 2026-11-18 11:06:49 UTC: nobody accepted it in time; `callout replay` puts it back
 
-        to ops: cancelled
-          cancelled at 2026-11-18 11:06:49 UTC; `callout replay` puts it back
+            to ops: cancelled
+              cancelled at 2026-11-18 11:06:49 UTC; `callout replay` puts it back
 
-        also
-          2026-11-18 11:06:48 UTC  replayed: by fox
-    "#]],
+            also
+              2026-11-18 11:06:48 UTC  replayed: by fox
+        "#]],
     );
 }
 
