@@ -106,8 +106,10 @@ async fn kill_while_messages_flow(folder: &Folder, sink: &Sink, dice: &mut Dice)
     }
     let target = sink.count("hook") + usize::try_from(dice.roll(40)).unwrap();
     let posted = post(&address, "/v1/messages", r#"{"level":"error","title":"over HTTP"}"#);
+    let posted = tokio::time::timeout(STUCK, posted);
     let seen = tokio::time::timeout(STUCK, sink.has_received("hook", target));
     let (posted, seen) = tokio::join!(posted, seen);
+    let posted = posted.expect("the program answers");
     seen.expect("messages flow between kills");
     program.kill().await.unwrap();
     posted
