@@ -12,10 +12,14 @@
     reason = "a test expects, and fails where it is wrong"
 )]
 
+mod application;
+mod browser;
 mod crash;
 mod delivery;
+mod escalation;
 mod faults;
 mod limits;
+mod page;
 mod program;
 mod restart;
 mod stage;

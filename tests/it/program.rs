@@ -153,7 +153,60 @@ pub(crate) async fn post(address: &str, path: &str, body: &str) -> std::io::Resu
     request(address, "POST", path, &bearer(TOKEN), body).await
 }
 
-/// One HTTP request on a connection of its own.
+/// What came back for an HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case, in the order they came in.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// One HTTP request on a connection of its own. `headers` end with a line break each.
+pub(crate) async fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    // Not every server closes the connection as it is asked to.
+    while !is_whole(&answer, method) && stream.read_buf(&mut answer).await? > 0 {}
+    let answer = text(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let pair = |(name, value): (&str, &str)| (name.to_lowercase(), value.trim().to_owned());
+    Ok(Answer {
+        status: status.ok_or(std::io::ErrorKind::UnexpectedEof)?,
+        headers: lines.map(pair).collect(),
+        body: body.to_owned(),
+    })
+}
+
+/// Whether all that an answer's headers promise is there.
+fn is_whole(answer: &[u8], method: &str) -> bool {
+    let Some(end) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return false };
+    let head = text(&answer[..end]).to_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    length.is_some_and(|length: usize| method == "HEAD" || answer.len() >= end + 4 + length)
+}
+
+/// As [`exchange`], for JSON.
 async fn request(
     address: &str,
     method: &str,
@@ -161,19 +214,8 @@ async fn request(
     headers: &str,
     body: &str,
 ) -> std::io::Result<(u16, Value)> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    let answer = text(&answer);
-    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
-    let status = status.ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()))))
+    let Answer { status, body, .. } = exchange(address, method, path, headers, body).await?;
+    Ok((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
 }
 
 fn robots(sink: &Sink) -> String {
@@ -318,12 +360,115 @@ async fn nothing_but_health_answers_without_a_credential() {
         ("GET", "/v1/messages/x", false),
         ("POST", "/v1/messages/x/cancel", false),
         ("POST", "/v1/messages/x/replay", false),
+        ("POST", "/v1/messages/x/ack", false),
+        ("POST", "/v1/messages/x/unack", false),
+        ("POST", "/v1/messages/x/resolve", false),
+        ("POST", "/v1/messages/x/escalate", false),
     ] {
         let status = request(&served.address, method, path, "", "").await.unwrap().0;
         assert_eq!(status, if open { 200 } else { 401 }, "{method} {path}");
     }
     assert_eq!(request(&served.address, "GET", "/nothing", "", "").await.unwrap().0, 404);
     assert_eq!(request(&served.address, "DELETE", "/healthz", "", "").await.unwrap().0, 405);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scope_opens_its_addresses_and_no_others() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let tokens = ["send", "read", "operate"].map(|scope| {
+        format!("[[server.tokens]]\nname = \"{scope}\"\ntoken = \"a-token-that-may-{scope}\"\nscopes = [\"{scope}\"]\n")
+    });
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    folder
+        .write(&config.replace("[channels.ding]", &format!("{}[channels.ding]", tokens.concat())));
+    let served = Served::start(&folder).await;
+    for (method, path, wanted) in [
+        ("GET", "/metrics", "read"),
+        ("GET", "/v1/messages", "read"),
+        ("POST", "/v1/messages", "send"),
+        ("GET", "/v1/messages/x", "read"),
+        ("POST", "/v1/messages/x/cancel", "operate"),
+        ("POST", "/v1/messages/x/replay", "operate"),
+        ("POST", "/v1/messages/x/ack", "operate"),
+        ("POST", "/v1/messages/x/unack", "operate"),
+        ("POST", "/v1/messages/x/resolve", "operate"),
+        ("POST", "/v1/messages/x/escalate", "operate"),
+    ] {
+        for scope in ["send", "read", "operate"] {
+            let credential = bearer(&format!("a-token-that-may-{scope}"));
+            let answer = request(&served.address, method, path, &credential, "").await.unwrap();
+            assert_eq!(
+                answer.0 == 403,
+                scope != wanted,
+                "{method} {path} with {scope}: {answer:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_is_answered_over_the_api() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let served = Served::start(&folder).await;
+    let enqueue = |body: &'static str| post(&served.address, "/v1/messages", body);
+    let id = |answer: (u16, Value)| answer.1["id"].as_str().unwrap().to_owned();
+    let alert =
+        id(enqueue(r#"{"level":"error","title":"disk full","require_ack":true}"#).await.unwrap());
+    let other =
+        id(enqueue(r#"{"level":"error","title":"bystander","require_ack":true}"#).await.unwrap());
+    let plain = id(enqueue(r#"{"level":"error","title":"plain"}"#).await.unwrap());
+    sink.has_received("ding", 3).await;
+    let answer = async |id: &str, what: &str, body: &str| {
+        post(&served.address, &format!("/v1/messages/{id}/{what}"), body).await.unwrap()
+    };
+    let (status, acked) = answer(&alert, "ack", r#"{"by":"alice","note":"on it"}"#).await;
+    assert_eq!(
+        (status, &acked["state"], &acked["acked_by"]),
+        (200, &"acknowledged".into(), &"alice".into())
+    );
+    let (status, again) = answer(&alert, "ack", "").await;
+    assert_eq!((status, &again["error"]["code"]), (409, &"already_acknowledged".into()));
+    assert_eq!(again["alert"]["acked_by"], "alice");
+    let (status, refused) = answer(&alert, "escalate", "").await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &"refused".into()));
+    let (status, none) = answer(&plain, "ack", "").await;
+    assert_eq!((status, &none["error"]["code"]), (409, &"no_alert".into()));
+    assert_eq!(answer("ffffffff", "ack", "").await.0, 404);
+    for bad in ["{", r#"{"who":"alice"}"#, r#"{"by":" "}"#, r#"{"note":"a\u0007b"}"#] {
+        assert_eq!(answer(&other, "ack", bad).await.0, 400, "{bad}");
+    }
+    let (_, listed) = served.get("/v1/messages?alert=unacked").await;
+    assert_eq!(
+        (listed["messages"].as_array().unwrap().len(), &listed["messages"][0]["id"]),
+        (1, &other.clone().into())
+    );
+    assert_eq!(served.get("/v1/messages?alert=loud").await.0, 400);
+
+    let (status, open) = answer(&alert, "unack", "").await;
+    assert_eq!((status, &open["state"], &open["step"]), (200, &"open".into(), &1.into()));
+    assert!(open["next_step_at"].is_string());
+    assert_eq!(answer(&alert, "escalate", "").await.1["steps"][2]["cause"], "pushed");
+    assert_eq!(answer(&alert, "resolve", r#"{"by":"bob"}"#).await.1["resolved_by"], "bob");
+    let (_, shown) = served.get(&format!("/v1/messages/{alert}")).await;
+    let journal = shown["journal"].as_array().unwrap();
+    assert!(
+        journal.iter().any(|e| e["event"] == "acknowledged"
+            && e["by"] == "alice"
+            && e["via"] == "api"
+            && e["origin"] == "127.0.0.1"
+            && e["detail"] == "on it"),
+        "{shown}"
+    );
+    assert!(
+        journal.iter().any(|e| e["event"] == "unacknowledged" && e["by"] == "test"),
+        "the token's name"
+    );
+    let (_, shown) = served.get(&format!("/v1/messages/{other}")).await;
+    assert_eq!(shown["alert"]["state"], "open");
+    let (_, metrics) = served.get("/metrics").await;
+    assert!(metrics.as_str().unwrap().contains("\ncallout_alerts_open 1\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,9 @@ pub(crate) mod clock;
 pub(crate) mod sink;
 
 use callout_channels::{Channel, Settings, Transport};
+use callout_core::alert::Via;
 use callout_core::delivery::State;
+use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, WorkerId};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -14,7 +16,7 @@ use callout_core::receiver::Receiver;
 use callout_core::retry::RetryPolicy;
 use callout_core::route::Route;
 use callout_store::clock::Clock;
-use callout_store::model::{NewMessage, Story};
+use callout_store::model::{Alert, Answer, AnswerRequest, Answered, NewMessage, Story};
 use callout_store::{Create, SqliteStore, Store};
 use callout_worker::{LaneSetup, People, Presence, Setup, Worker};
 use clock::VirtualClock;
@@ -61,7 +63,22 @@ pub(crate) struct Stage {
 impl Stage {
     /// A stage with the given channels, all of them in order the chain of receiver `ops`, which hears
     /// everything. The operator's receiver is `desk`, with a channel of the same name.
-    pub(crate) async fn new(mut ways: Vec<Way>) -> Self {
+    pub(crate) async fn new(ways: Vec<Way>) -> Self {
+        Self::build(ways, None).await
+    }
+
+    /// The same, where everything has to be acknowledged: steps with their receivers and minutes. The
+    /// receivers `lead` and `boss` have a channel of the same name each.
+    pub(crate) async fn escalating(ways: Vec<Way>, steps: &[(&str, u64)], repeat: u32) -> Self {
+        let step = |(to, wait): &(&str, u64)| Step {
+            to: vec![to.parse().unwrap()],
+            ack_within: minutes(*wait),
+        };
+        let steps = steps.iter().map(step).collect();
+        Self::build(ways, Some(Policy { name: Some("night".into()), steps, repeat })).await
+    }
+
+    async fn build(mut ways: Vec<Way>, escalation: Option<Policy>) -> Self {
         let receiver = |name: &str, channels: &[Way]| Receiver {
             name: name.parse().unwrap(),
             channels: channels.iter().map(|way| way.name.parse().unwrap()).collect(),
@@ -69,17 +86,22 @@ impl Stage {
             mention_all: false,
             mention: vec![],
         };
-        let receivers = [receiver("ops", &ways), receiver("desk", &[way("desk", "webhook")])];
-        ways.push(way("desk", "webhook"));
+        let mut receivers = vec![receiver("ops", &ways)];
+        for name in ["desk", "lead", "boss"] {
+            receivers.push(receiver(name, &[way(name, "webhook")]));
+            ways.push(way(name, "webhook"));
+        }
         let directory = Directory {
             routes: vec![Route {
                 levels: vec![],
                 labels: vec![],
                 to: vec!["ops".parse().unwrap()],
+                escalation,
             }],
             receivers: receivers.into_iter().map(|r| (r.name.clone(), r)).collect(),
             operator: Some("desk".parse().unwrap()),
             retry: RetryPolicy::default(),
+            follow_up: true,
         };
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(VirtualClock::new());
@@ -103,6 +125,7 @@ impl Stage {
             lanes,
             transport: Transport::new(Settings::default()).unwrap(),
             people: People::default(),
+            links: None,
             presence: Presence::beside(&self.database(), id).unwrap(),
             poll: POLL,
         };
@@ -220,6 +243,39 @@ impl Stage {
             )
         });
         words.map(|text| text.trim().to_owned()).collect()
+    }
+
+    /// Somebody answers an alert.
+    pub(crate) async fn answer(&self, id: MessageId, answer: Answer, by: &str) -> Answered {
+        let ask = AnswerRequest {
+            now: self.clock.now(),
+            directory: self.directory.clone(),
+            message: id.to_string(),
+            answer,
+            by: by.to_owned(),
+            via: Via::Command,
+            origin: None,
+            note: None,
+            epoch: None,
+            entropy: self.clock.entropy(),
+        };
+        self.store.answer(ask).await.unwrap()
+    }
+
+    pub(crate) async fn alert(&self, id: MessageId) -> Alert {
+        self.story(id).await.alert.expect("somebody has to acknowledge it")
+    }
+
+    /// Who was told when, as `+300s lead due`; the end as `+900s nobody due`.
+    pub(crate) async fn steps(&self, id: MessageId) -> Vec<String> {
+        let alert = self.alert(id).await;
+        let words = alert.steps.iter().map(|step| {
+            let to: Vec<&str> = step.to.iter().map(|name| name.as_str()).collect();
+            let to = if to.is_empty() { "nobody".to_owned() } else { to.join("+") };
+            let after = step.at.since(alert.opened_at).as_secs();
+            format!("+{after}s {to} {}", step.cause.name())
+        });
+        words.collect()
     }
 
     pub(crate) fn database(&self) -> std::path::PathBuf {

@@ -83,7 +83,7 @@ pub struct Problem {
 pub struct Outgoing<'a> {
     /// What to say.
     pub message: &'a Message,
-    /// The message's id; the idempotency id towards the provider, the same on every try.
+    /// The message's id.
     pub id: MessageId,
     /// When it was enqueued.
     pub created_at: Timestamp,
@@ -91,9 +91,42 @@ pub struct Outgoing<'a> {
     pub mentions: &'a Mentions,
     /// Short plain text only: the provider refused the rich form.
     pub plain: bool,
+    /// What it asks of its reader, if somebody has to acknowledge it.
+    pub ask: Option<&'a Ask>,
+}
+
+/// What a message that somebody has to acknowledge asks of its reader.
+///
+/// No part of it is ever cut, so each is far shorter than any provider's limit: an address of about 600
+/// bytes at most, a note of 300.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Where to acknowledge. It is a credential: whoever has it may do so. `None`: only by command.
+    pub url: Option<Secret>,
+    /// What to type on the machine of the store, such as `callout ack 0192…`.
+    pub command: String,
+    /// Why the reader hears of it now, in one sentence, unless it is the first to hear.
+    pub note: Option<String>,
+    /// How often people have been told of this alert, this time included.
+    pub telling: u32,
 }
 
 impl Outgoing<'_> {
+    /// What providers tell repeated requests by: the same on every try, another one each time people are
+    /// told of an alert again.
+    pub fn key(&self) -> String {
+        match self.ask {
+            // No full stop: it divides what a webhook's signature covers.
+            Some(ask) if ask.telling > 1 => format!("{}-{}", self.id, ask.telling),
+            Some(_) | None => self.id.to_string(),
+        }
+    }
+
+    /// What it asks of its reader, if the message's own body goes out here and cannot say it.
+    pub fn unsaid(&self, spec: &Spec) -> Option<&Ask> {
+        self.ask.filter(|_| !self.plain && self.message.native.contains_key(spec.kind))
+    }
+
     /// The message's own body for channels of this kind, unless plain text is asked for.
     ///
     /// # Errors
@@ -223,13 +256,35 @@ pub trait HttpChannel: Send + Sync + fmt::Debug {
     fn classify(&self, answer: &HttpResponse, at: Timestamp) -> Outcome;
 
     /// What still belongs to an accepted message: an image, a file, a mention the main form cannot
-    /// carry. `answers` are the answers to the follow-ups sent so far. A follow-up that fails is noted
-    /// with the attempt and never repeats the message.
+    /// carry, what a native body leaves unsaid ([`Outgoing::unsaid`]). `answers` are the answers to the
+    /// follow-ups sent so far. A follow-up that fails is noted with the attempt and never repeats the
+    /// message.
     fn follow_up(
         &self,
         _out: &Outgoing<'_>,
         _at: Timestamp,
         _answers: &[HttpResponse],
+    ) -> Option<HttpRequest> {
+        None
+    }
+
+    /// The request that changes a message this channel has accepted, to say what became of its alert.
+    /// [`HttpChannel::classify`] reads its answer too.
+    ///
+    /// `out` is what was said, its `ask` taken away: an answered alert needs no button. `news` is one
+    /// plain line, to be escaped like any text. `receipt` is what [`HttpChannel::classify`] accepted the
+    /// message with, read back from the outbox, perhaps by another process. All that finds the message
+    /// again (Slack's channel and `ts`) stands in its `code`, as one word: `detail` is for people, may be
+    /// cut, and gets a note when a follow-up fails.
+    ///
+    /// `None` where there is nothing to find it by, where the message's own body went out, and where the
+    /// provider cannot change what it has taken: those who were told get a message of their own instead.
+    fn edit(
+        &self,
+        _out: &Outgoing<'_>,
+        _receipt: &Reason,
+        _news: &str,
+        _at: Timestamp,
     ) -> Option<HttpRequest> {
         None
     }

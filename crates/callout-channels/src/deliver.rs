@@ -1,15 +1,15 @@
 //! One attempt on one channel, from message to outcome.
 //!
-//! Every text that leaves here has been through the mask: providers echo what they were sent, and a
-//! token in the outbox is a token in every backup of it. What still belongs to an accepted message
-//! (a file, a mention the main form cannot carry) follows on a best-effort basis, because repeating
-//! the message for its sake would be worse.
+//! Every text that leaves here has been through the mask. What still belongs to an accepted message
+//! (a file, a mention the main form cannot carry, how to acknowledge a native body) follows on a
+//! best-effort basis, because repeating the message for its sake would be worse.
 
 use crate::channel::{HttpChannel, HttpResponse, Outgoing, Problem, Refused, Spec};
+use crate::mask::Mask;
 use crate::transport::Transport;
-use crate::{find, fit, kinds, settings};
+use crate::{find, kinds, settings};
 use callout_core::outcome::{Blame, Outcome, Reason};
-use callout_core::secret::{Secret, mask};
+use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 use std::time::Duration;
 
@@ -19,8 +19,6 @@ pub const FOLLOW_UPS_MAX: usize = 12;
 ///
 /// One request and these together end before a worker that was told to stop gives up waiting.
 pub const FOLLOW_UPS_TIMEOUT: Duration = Duration::from_secs(4);
-/// The shortest beginning of a credential that is hidden where a text was cut inside it.
-const MASKED_PREFIX_MIN: usize = 6;
 
 /// One configured way out, ready to be used.
 #[derive(Debug)]
@@ -71,12 +69,13 @@ impl Channel {
             Ok(request) => request,
             Err(Refused(reason)) => {
                 let outcome = Outcome::Rejected { blame: Blame::Message, reason };
-                return Delivered { outcome: self.masked(outcome), sends: 0 };
+                return Delivered { outcome: self.mask(out).outcome(outcome), sends: 0 };
             }
         };
+        let mask = self.mask(out).with(&request);
         let outcome = match transport.exchange(&request).await {
-            Ok(answer) => self.judge(&answer, clock()),
-            Err(outcome) => self.masked(outcome),
+            Ok(answer) => self.judge(&answer, &mask, clock()),
+            Err(outcome) => mask.outcome(outcome),
         };
         let mut after = FollowUps::default();
         if matches!(outcome, Outcome::Accepted(_)) {
@@ -89,12 +88,17 @@ impl Channel {
     }
 
     /// Reads an answer and hides credentials in what it says.
-    pub(crate) fn judge(&self, answer: &HttpResponse, at: Timestamp) -> Outcome {
+    pub(crate) fn judge(&self, answer: &HttpResponse, mask: &Mask, at: Timestamp) -> Outcome {
         let outcome = match answer.status {
             300..=399 => answer.outcome_by_status(at),
             _ => self.http.classify(answer, at),
         };
-        self.masked(outcome)
+        mask.outcome(outcome)
+    }
+
+    /// Hides the credentials of the settings and of `out`.
+    pub(crate) fn mask(&self, out: &Outgoing<'_>) -> Mask {
+        Mask::new(&self.secrets, out.ask)
     }
 
     #[cfg(test)]
@@ -113,43 +117,18 @@ impl Channel {
         while answers.len() < FOLLOW_UPS_MAX {
             let Some(request) = self.http.follow_up(out, clock(), &answers) else { return };
             after.sends = after.sends.saturating_add(1);
+            let mask = self.mask(out).with(&request);
             match transport.exchange(&request).await {
                 Ok(answer) => {
-                    after.note(&self.judge(&answer, clock()));
+                    after.note(&self.judge(&answer, &mask, clock()));
                     answers.push(answer);
                 }
                 // Whoever does not answer now will not answer to the rest either.
-                Err(outcome) => return after.note(&self.masked(outcome)),
+                Err(outcome) => return after.note(&mask.outcome(outcome)),
             }
         }
         after.failures.push(format!("more than {FOLLOW_UPS_MAX} requests"));
     }
-
-    pub(crate) fn masked(&self, outcome: Outcome) -> Outcome {
-        let Reason { code, detail } = outcome.reason().clone();
-        let code = code.map(|code| self.masked_text(&code));
-        let detail = self.masked_text(&detail);
-        outcome.with_reason(Reason { code, detail })
-    }
-
-    /// One clean line without credentials; at its end also without the beginning of one that was cut.
-    fn masked_text(&self, text: &str) -> String {
-        let text = mask(&fit::line(text), &self.secrets);
-        let (body, end) = text.strip_suffix('…').map_or((text.as_str(), ""), |body| (body, "…"));
-        match self.secrets.iter().filter_map(|secret| cut_secret(body, secret)).min() {
-            Some(at) => body.get(..at).unwrap_or_default().to_owned() + "***" + end,
-            None => text,
-        }
-    }
-}
-
-/// Where in `text` a beginning of `secret` starts that reaches to the end of the text.
-pub(crate) fn cut_secret(text: &str, secret: &Secret) -> Option<usize> {
-    let secret = secret.expose();
-    let starts = text.char_indices().map(|(at, _)| at);
-    starts.filter(|at| text.len() - at >= MASKED_PREFIX_MIN).find(|at| {
-        text.get(*at..).is_some_and(|tail| tail.len() < secret.len() && secret.starts_with(tail))
-    })
 }
 
 /// What came of the requests after an accepted message.

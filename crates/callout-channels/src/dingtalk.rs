@@ -4,7 +4,10 @@
 //! time of this attempt, so a request is signed anew each time. A mention has to stand both in the
 //! `at` object and in the text, and cards have no documented way to mention anybody, so a message that
 //! mentions someone is sent as Markdown with its links in the text. `feedCard` and `link` go out as
-//! native bodies only; nothing is added to those, so a robot with a keyword needs it in them.
+//! native bodies only; nothing is added to those, so a robot with a keyword needs it in them. What a
+//! native body leaves unsaid follows it as plain text.
+//!
+//! Text that names somebody who is not in `at` mentions nobody, so code in it stays as it was written.
 //!
 //! Unverified, and therefore not relied on: how long a robot stays limited after too many messages,
 //! whether `msgUuid` works on the mainland endpoint, and what exactly the 20 000 bytes count.
@@ -12,7 +15,7 @@
 use crate::channel::{
     Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
 };
-use crate::render::{Called, Dialect, Story};
+use crate::render::{ACKNOWLEDGE, Ack, Called, Dialect, Story};
 use crate::{fit, settings, sign};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
@@ -73,7 +76,8 @@ const QUOTA: Duration = Duration::from_secs(3600);
 /// The shortest wait the firewall gets.
 const FIREWALL_MIN: Duration = Duration::from_secs(60);
 
-const DIALECT: Dialect = Dialect { line_end: "  \n", links: true, images: true };
+const DIALECT: Dialect =
+    Dialect { line_end: "  \n", links: true, images: true, quiet: fit::quiet_prose };
 const CARD_DIALECT: Dialect = Dialect { links: false, ..DIALECT };
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +121,17 @@ impl HttpChannel for DingTalk {
             Some(_) | None => answer.outcome_by_status(at),
         }
     }
+
+    fn follow_up(
+        &self,
+        out: &Outgoing<'_>,
+        at: Timestamp,
+        answers: &[HttpResponse],
+    ) -> Option<HttpRequest> {
+        out.unsaid(&SPEC).filter(|_| answers.is_empty())?;
+        let text = self.text(Story::of(out).in_short(), &Called::NOBODY);
+        HttpRequest::post_json(self.signed_url(at), &text).ok()
+    }
 }
 
 impl DingTalk {
@@ -145,30 +160,31 @@ impl DingTalk {
                 parts.insert("at".to_owned(), at_object(&called));
             }
             if self.message_uuid {
-                parts.insert("msgUuid".to_owned(), json!(out.id.to_string()));
+                parts.insert("msgUuid".to_owned(), json!(out.key()));
             }
         }
         body
     }
 
     fn text(&self, story: Story, called: &Called<'_>) -> Json {
-        let text = self.keyed(&fit::quiet(&story.plain(|_| true)));
+        let text = self.keyed(&story.plain(fit::quiet, |_| true));
         json!({ "msgtype": "text", "text": { "content": with_mentions(text, called) } })
     }
 
     fn rich(&self, story: &Story, called: &Called<'_>) -> Json {
         let title = self.keyed(&fit::quiet(&story.headline()));
-        if story.links.is_empty() || !called.nobody() {
+        let buttons = buttons(story);
+        if buttons.is_empty() || !called.nobody() {
             let text = with_mentions(self.keyed_markdown(story, &DIALECT), called);
             return json!({ "msgtype": "markdown", "markdown": { "title": title, "text": text } });
         }
         let text = self.keyed_markdown(story, &CARD_DIALECT);
         let mut card = json!({ "title": title, "text": text, "btnOrientation": "0" });
-        let buttons = match story.links.as_slice() {
-            [link] => json!({ "singleTitle": link.text, "singleURL": link.url }),
-            links => {
-                let button = |link: &_| button(link);
-                json!({ "btns": links.iter().map(button).collect::<Vec<_>>() })
+        let buttons = match buttons.as_slice() {
+            [(text, url)] => json!({ "singleTitle": text, "singleURL": url }),
+            several => {
+                let button = |(text, url): &_| json!({ "title": text, "actionURL": url });
+                json!({ "btns": several.iter().map(button).collect::<Vec<_>>() })
             }
         };
         if let (Some(card), Json::Object(buttons)) = (card.as_object_mut(), buttons) {
@@ -191,8 +207,14 @@ impl DingTalk {
     }
 }
 
-fn button(link: &callout_core::message::Link) -> Json {
-    json!({ "title": link.text, "actionURL": link.url })
+/// What the buttons of a card say and where they lead: what is asked of the reader comes first.
+fn buttons(story: &Story) -> Vec<(&str, &str)> {
+    let ack = match &story.ack {
+        Some(Ack::Link(url)) => Some((ACKNOWLEDGE, url.expose())),
+        Some(Ack::Command(_)) | None => None,
+    };
+    let links = story.links.iter().map(|link| (link.text.as_str(), link.url.as_str()));
+    ack.into_iter().chain(links).collect()
 }
 
 fn length(body: &Json) -> usize {

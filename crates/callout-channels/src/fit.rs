@@ -15,7 +15,7 @@ pub(crate) fn bytes(text: &str, max: usize) -> String {
 }
 
 /// Cuts `text` to at most `max` UTF-16 code units, which is at least as many as characters.
-pub(crate) fn utf16(text: &str, max: usize) -> String {
+pub fn utf16(text: &str, max: usize) -> String {
     cut(text, max, 1, char::len_utf16)
 }
 
@@ -106,14 +106,14 @@ pub(crate) fn close_fence(text: &str) -> String {
 }
 
 /// One clean line: no line breaks, nothing invisible, no outer white space.
-pub(crate) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     let spaced = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
     let seen = spaced.filter(|c| !is_harmful(*c) && !is_invisible(*c));
     seen.collect::<String>().trim().to_owned()
 }
 
 /// Clean lines: only line feeds and tabs of the control characters, no reversing marks, no blank end.
-pub(crate) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace('\r', "\n");
     unix.chars().filter(|c| !is_harmful(*c)).collect::<String>().trim_end().to_owned()
 }
@@ -137,6 +137,28 @@ fn is_invisible(c: char) -> bool {
 pub(crate) fn quiet(text: &str) -> String {
     let opens = |next: char| next.is_ascii_alphabetic() || matches!(next, '@' | '/' | '!' | '#');
     quiet_with(text, opens)
+}
+
+/// As [`quiet`], but leaves code as it is, to be copied: only for providers whose text mentions nobody by
+/// itself, for they may see the end of the code elsewhere.
+pub(crate) fn quiet_prose(text: &str) -> String {
+    let mut fence = Fence::default();
+    let quiet_line = |line| {
+        if fence.takes(line) { line.to_owned() } else { quiet_around_code(line) }
+    };
+    text.split('\n').map(quiet_line).collect::<Vec<_>>().join("\n")
+}
+
+/// One line, quiet but for what stands between two backticks.
+fn quiet_around_code(line: &str) -> String {
+    let (mut done, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some((prose, tail)) = rest.split_once('`')
+        && let Some((code, tail)) = tail.split_once('`')
+    {
+        done += &format!("{}`{code}`", quiet(prose));
+        rest = tail;
+    }
+    done + &quiet(rest)
 }
 
 /// As [`quiet`], but leaves tags alone: for text that will be escaped, or that knows no tags.

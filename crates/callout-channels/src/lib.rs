@@ -15,6 +15,7 @@ pub mod channel;
 mod deliver;
 mod fit;
 mod guard;
+mod mask;
 mod mrkdwn;
 mod render;
 mod retry_after;
@@ -28,6 +29,7 @@ mod webhook;
 mod wecom;
 
 pub use deliver::{Channel, Delivered, FOLLOW_UPS_MAX, FOLLOW_UPS_TIMEOUT};
+pub use fit::{line as harmless_line, text as harmless_text, utf16 as cut_text};
 pub use transport::{ATTEMPT_TIMEOUT, Settings, Transport, TransportError};
 
 use channel::{HttpChannel, Problem, Spec};

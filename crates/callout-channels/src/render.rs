@@ -2,13 +2,14 @@
 //!
 //! A [`Story`] is the message with every text cleaned. It is made shorter in one fixed order until the
 //! channel says that it fits: the end of the body, the least important facts, the labels of the links,
-//! then images, links and the rest of the body. The level, the id, a required keyword and mentions are
-//! not part of what can be cut, and the title goes last.
+//! then images, links and the rest of the body. The level, the id, a required keyword, mentions and what
+//! is asked of the reader are not part of what can be cut, and the title goes last.
 
-use crate::channel::{Mentions, Outgoing};
+use crate::channel::{Ask, Mentions, Outgoing};
 use crate::fit;
 use callout_core::level::Level;
 use callout_core::message::{Link, NAME_BYTES_MAX};
+use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 
 /// The most characters (UTF-16 units) of the plain form, mentions not counted.
@@ -27,6 +28,8 @@ const LISTED_FILES_MAX: usize = 4;
 const LISTED_FILE_BYTES_MAX: usize = 60;
 /// A number with at least this many digits is a mobile, not the id of a user.
 const MOBILE_DIGITS_MIN: usize = 11;
+/// What the button or line that acknowledges is called.
+pub(crate) const ACKNOWLEDGE: &str = "Acknowledge";
 /// The labels that say most, most important first; the others follow by name.
 const WELL_KNOWN: [&str; 4] = ["host", "metric", "value", "threshold"];
 
@@ -36,6 +39,10 @@ pub(crate) struct Story {
     pub(crate) level: Level,
     /// One line.
     pub(crate) title: String,
+    /// Why the reader hears of it now, on one line. May be empty.
+    pub(crate) note: String,
+    /// How to acknowledge it, if somebody has to.
+    pub(crate) ack: Option<Ack>,
     /// Markdown with every fence closed. May be empty.
     pub(crate) body: String,
     /// Names and values, most important first.
@@ -45,6 +52,32 @@ pub(crate) struct Story {
     foot: String,
     unsent: Vec<String>,
     cut: bool,
+}
+
+/// How the reader acknowledges.
+#[derive(Clone, Debug)]
+pub(crate) enum Ack {
+    /// At this address, which is a credential.
+    Link(Secret),
+    /// By typing this, one line.
+    Command(String),
+}
+
+impl Ack {
+    fn of(ask: &Ask) -> Self {
+        match &ask.url {
+            Some(url) => Self::Link(url.clone()),
+            None => Self::Command(fit::line(&ask.command)),
+        }
+    }
+
+    /// As plain text. An address stands alone on its line, so that every client makes a link of it.
+    fn plain(&self) -> String {
+        match self {
+            Self::Link(url) => format!("{ACKNOWLEDGE}:\n{}", url.expose()),
+            Self::Command(command) => format!("{ACKNOWLEDGE}: {command}"),
+        }
+    }
 }
 
 /// How much there is of one part of a story.
@@ -79,6 +112,8 @@ impl Story {
         Self {
             level: message.level,
             title: fit::line(&message.title),
+            note: out.ask.and_then(|ask| ask.note.as_deref()).map(fit::line).unwrap_or_default(),
+            ack: out.ask.map(Ack::of),
             body: fit::close_fence(&fit::text(&message.body)),
             facts,
             links: message.links.iter().map(link).collect(),
@@ -95,6 +130,12 @@ impl Story {
         self.unsent =
             unsent.map(|file| fit::bytes(&fit::line(&file.name), LISTED_FILE_BYTES_MAX)).collect();
         self
+    }
+
+    /// Leaves only what happened and what is asked of the reader.
+    pub(crate) fn in_short(self) -> Self {
+        let (body, facts, links, images) = (String::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { body, facts, links, images, ..self }
     }
 
     /// The level and the title, on one line.
@@ -162,30 +203,42 @@ impl Story {
         self.title = fit::bytes(&self.title, left);
     }
 
-    /// Short plain text that fits the smallest limits: headline, body, links, facts, foot.
-    pub(crate) fn plain(self, fits: impl Fn(&str) -> bool) -> String {
+    /// Short plain text that fits the smallest limits: headline, note, body, how to acknowledge, links,
+    /// facts, foot. All but how to acknowledge has been through `quiet`.
+    pub(crate) fn plain(self, quiet: fn(&str) -> String, fits: impl Fn(&str) -> bool) -> String {
         let short = |text: &str| fit::utf16_len(text) <= PLAIN_UNITS_MAX && fits(text);
-        self.fit(|story| short(&story.plain_text())).plain_text()
+        self.fit(|story| short(&story.plain_text(quiet))).plain_text(quiet)
     }
 
-    fn plain_text(&self) -> String {
-        let mut lines = vec![self.headline(), self.body.clone()];
-        lines.extend(self.links.iter().map(|link| format!("{}: {}", link.text, link.url)));
-        lines.extend(self.facts.iter().map(|(name, value)| format!("{name}: {value}")));
-        lines.push(self.foot());
+    fn plain_text(&self, quiet: fn(&str) -> String) -> String {
+        let mut lines = vec![quiet(&self.headline()), quiet(&self.note), quiet(&self.body)];
+        lines.extend(self.ack.as_ref().map(Ack::plain));
+        let links = self.links.iter().map(|link| format!("{}: {}", link.text, link.url));
+        let facts = self.facts.iter().map(|(name, value)| format!("{name}: {value}"));
+        lines.extend(links.chain(facts).chain([self.foot()]).map(|line| quiet(&line)));
         lines.retain(|line| !line.is_empty());
         lines.join("\n")
     }
 
     /// The story as Markdown, apart from links where these become buttons.
     pub(crate) fn markdown(&self, dialect: &Dialect) -> String {
-        let mut parts = vec![format!("### {}", fit::inline(&self.headline()))];
-        parts.push(lines(&fit::quiet(&self.body), dialect.line_end));
+        let headline = format!("### {}", fit::inline(&self.headline()));
+        let mut parts = vec![headline, fit::inline(&self.note)];
+        parts.push(lines(&(dialect.quiet)(&self.body), dialect.line_end));
         let facts = self
             .facts
             .iter()
             .map(|(name, value)| format!("> {}: {}", fit::inline(name), fit::inline(value)));
         parts.push(facts.collect::<Vec<_>>().join(dialect.line_end));
+        match &self.ack {
+            Some(Ack::Link(url)) if dialect.links => {
+                parts.push(format!("[{ACKNOWLEDGE}]({})", fit::link_target(url.expose())));
+            }
+            Some(Ack::Command(command)) => {
+                parts.push(format!("{ACKNOWLEDGE}: {}", fit::inline(command)));
+            }
+            Some(Ack::Link(_)) | None => {}
+        }
         if dialect.links {
             let links = self.links.iter().map(markdown_link);
             parts.push(links.collect::<Vec<_>>().join(dialect.line_end));
@@ -208,6 +261,8 @@ pub(crate) struct Dialect {
     pub(crate) links: bool,
     /// Whether images are shown; a link stands for each otherwise.
     pub(crate) images: bool,
+    /// Takes from the body the power to mention anybody.
+    pub(crate) quiet: fn(&str) -> String,
 }
 
 fn markdown_link(link: &Link) -> String {
@@ -263,6 +318,9 @@ pub(crate) struct Called<'a> {
 }
 
 impl<'a> Called<'a> {
+    /// Mentions nobody.
+    pub(crate) const NOBODY: Self = Self { all: false, mobiles: Vec::new(), users: Vec::new() };
+
     /// Sorts `mentions`; leaves out ids that could be no id, and more than fit a message.
     pub(crate) fn of(mentions: &'a Mentions) -> Self {
         let mut room = MENTIONED_BYTES_MAX;

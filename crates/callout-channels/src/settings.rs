@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use url::{Host, Url, form_urlencoded};
 
 /// The shortest part of a credential that is hidden on its own; shorter ones are mostly words.
-const PART_BYTES_MIN: usize = 10;
+pub(crate) const PART_BYTES_MIN: usize = 10;
 
 /// Checks `settings` against `spec` and trims credentials, which mounted files end with a newline.
 ///
@@ -127,6 +127,11 @@ pub(crate) fn secrets(spec: &Spec, settings: &Json) -> Vec<Secret> {
     }
     let parts: Vec<String> = texts.iter().flat_map(|text| parts(text)).collect();
     texts.extend(parts);
+    spelled(texts)
+}
+
+/// `texts` as they are and as they look inside an address, longest first.
+pub(crate) fn spelled(mut texts: Vec<String>) -> Vec<Secret> {
     let encoded: Vec<String> = texts
         .iter()
         .map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect())

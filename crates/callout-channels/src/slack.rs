@@ -2,7 +2,8 @@
 //!
 //! Success is status 200 with the body `ok`, and nothing else; refusals are one word of plain text.
 //! The message is Block Kit with the headline as its `text`, which is what notifications show.
-//! Link previews are off: fetching a link is not ours to cause.
+//! Link previews are off: fetching a link is not ours to cause. What a native body leaves unsaid
+//! follows it as plain text.
 //!
 //! Unverified: which status goes with each word, and whether Slack counts characters or UTF-16 units;
 //! words are read before statuses, and we count UTF-16 units.
@@ -10,8 +11,8 @@
 use crate::channel::{
     Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
 };
-use crate::mrkdwn::{convert, escape};
-use crate::render::{Called, Story};
+use crate::mrkdwn::{convert, escape, link_to};
+use crate::render::{ACKNOWLEDGE, Ack, Called, Story};
 use crate::{fit, settings};
 use callout_core::message::Link;
 use callout_core::outcome::{Blame, Outcome, Reason};
@@ -94,6 +95,17 @@ impl HttpChannel for Slack {
             _ => answer.outcome_by_status(at),
         }
     }
+
+    fn follow_up(
+        &self,
+        out: &Outgoing<'_>,
+        _at: Timestamp,
+        answers: &[HttpResponse],
+    ) -> Option<HttpRequest> {
+        out.unsaid(&SPEC).filter(|_| answers.is_empty())?;
+        let text = plain(Story::of(out).in_short(), &Called::NOBODY);
+        HttpRequest::post_json(self.webhook_url.clone(), &text).ok()
+    }
 }
 
 /// Whom a refusal blames, by Slack's word for it.
@@ -124,7 +136,7 @@ fn refusal(word: &str) -> Option<Blame> {
 }
 
 fn plain(story: Story, called: &Called<'_>) -> Json {
-    let text = escape(&fit::quiet_names(&story.plain(|_| true)));
+    let text = escape(&story.plain(fit::quiet_names, |_| true));
     let lines = [text].into_iter().chain(mentions(called)).collect::<Vec<_>>();
     json!({ "text": lines.join("\n"), "unfurl_links": false, "unfurl_media": false })
 }
@@ -133,11 +145,23 @@ fn rich(story: Story, called: &Called<'_>) -> Json {
     let fits = |blocks: Json| fit::utf16_len(&blocks.to_string()) <= BLOCKS_UNITS_MAX;
     let story = story.fit(|story| blocks(story, called).is_some_and(fits));
     json!({
-        "text": escape(&fit::quiet_names(&story.headline())),
+        "text": fallback(&story),
         "blocks": blocks(&story, called),
         "unfurl_links": false,
         "unfurl_media": false,
     })
+}
+
+/// What notifications show, and clients that know no blocks.
+fn fallback(story: &Story) -> String {
+    let ack = match &story.ack {
+        Some(Ack::Link(url)) => link_to(url.expose(), ACKNOWLEDGE),
+        Some(Ack::Command(command)) => by_command(command),
+        None => String::new(),
+    };
+    let mut lines = vec![harmless(&story.headline()), harmless(&story.note), ack];
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
 }
 
 /// All blocks, or `None` if the body does not fit its sections.
@@ -146,8 +170,10 @@ fn blocks(story: &Story, called: &Called<'_>) -> Option<Json> {
     let header = fit::utf16(&headline, HEADER_UNITS_MAX);
     let mut blocks = vec![json!({ "type": "header", "text": plain_text(&header) })];
     if header != headline {
-        let title = escape(&fit::quiet_names(&fit::utf16(&story.title, TITLE_UNITS_MAX)));
-        blocks.push(section(&title));
+        blocks.push(section(&harmless(&fit::utf16(&story.title, TITLE_UNITS_MAX))));
+    }
+    if !story.note.is_empty() {
+        blocks.push(section(&harmless(&story.note)));
     }
     blocks.extend(mentions(called).map(|text| section(&text)));
     blocks.extend(body(&story.body)?.iter().map(|text| section(text)));
@@ -156,11 +182,15 @@ fn blocks(story: &Story, called: &Called<'_>) -> Option<Json> {
     blocks.extend(rows.map(|row| json!({ "type": "section", "fields": row })));
     let image = |url| json!({ "type": "image", "image_url": url, "alt_text": "image" });
     blocks.extend(story.images.iter().map(image));
-    if !story.links.is_empty() {
-        let buttons: Vec<Json> = story.links.iter().enumerate().map(button).collect();
+    if let Some(Ack::Command(command)) = &story.ack {
+        blocks.push(section(&by_command(command)));
+    }
+    let links = story.links.iter().enumerate().map(button);
+    let buttons: Vec<Json> = story.ack.iter().filter_map(ack_button).chain(links).collect();
+    if !buttons.is_empty() {
         blocks.push(json!({ "type": "actions", "elements": buttons }));
     }
-    let foot = mrkdwn(&escape(&fit::quiet_names(&story.foot())));
+    let foot = mrkdwn(&harmless(&story.foot()));
     blocks.push(json!({ "type": "context", "elements": [foot] }));
     Some(Json::Array(blocks))
 }
@@ -186,6 +216,15 @@ fn mentions(called: &Called<'_>) -> Option<String> {
     (!names.is_empty()).then(|| names.join(" "))
 }
 
+/// Text as markup in which nothing mentions anybody.
+fn harmless(text: &str) -> String {
+    escape(&fit::quiet_names(text))
+}
+
+fn by_command(command: &str) -> String {
+    escape(&format!("{ACKNOWLEDGE}: {command}"))
+}
+
 fn plain_text(text: &str) -> Json {
     json!({ "type": "plain_text", "text": text, "emoji": false })
 }
@@ -200,9 +239,17 @@ fn section(text: &str) -> Json {
 }
 
 fn field((name, value): &(String, String)) -> Json {
-    let name = escape(&fit::quiet_names(&fit::utf16(name, FIELD_NAME_UNITS_MAX)));
-    let value = escape(&fit::quiet_names(&fit::utf16(value, FIELD_VALUE_UNITS_MAX)));
+    let name = harmless(&fit::utf16(name, FIELD_NAME_UNITS_MAX));
+    let value = harmless(&fit::utf16(value, FIELD_VALUE_UNITS_MAX));
     mrkdwn(&format!("*{name}*\n{value}"))
+}
+
+fn ack_button(ack: &Ack) -> Option<Json> {
+    let Ack::Link(url) = ack else { return None };
+    Some(json!({
+        "type": "button", "text": plain_text(ACKNOWLEDGE), "url": url.expose(),
+        "style": "primary", "action_id": "acknowledge",
+    }))
 }
 
 fn button((n, link): (usize, &Link)) -> Json {

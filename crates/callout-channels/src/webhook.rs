@@ -1,12 +1,15 @@
 //! Generic webhook after the Standard Webhooks specification.
 //!
 //! The receiver is somebody's own program, so the message goes out whole and as data; nothing is
-//! rendered. The status is the proof here, for the specification says so. `webhook-id` is the
-//! message's id on every try, which is how a receiver recognises a repetition; the timestamp and the
-//! signature are those of this attempt.
+//! rendered. The status is the proof here, for the specification says so. `webhook-id` is the same on
+//! every try and another one each time people are told of an alert again, which is how a receiver
+//! recognises a repetition; the timestamp and the signature are those of this attempt.
+//!
+//! A native body stays untouched and nothing can follow it, so what it leaves unsaid goes into the
+//! header `callout-ack`, which the signature does not cover.
 
 use crate::channel::{
-    Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
+    Ask, Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
 };
 use crate::render::{PLAIN_UNITS_MAX, rfc3339};
 use crate::{fit, settings, sign};
@@ -56,6 +59,8 @@ const ENVELOPE_BYTES: usize = 16 * 1024;
 /// How long a key may be, in bytes.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const KEY_PREFIX: &str = "whsec_";
+/// Says beside a native body what `data.ack` says in ours.
+const ACK_HEADER: &str = "callout-ack";
 /// Headers that belong to the protocol or to us.
 const RESERVED: [&str; 9] = [
     "host",
@@ -130,7 +135,8 @@ fn header_problem(name: &str, value: &Secret) -> Option<Problem> {
     if name.is_empty() || !name.chars().all(token) {
         return wrong("holds a name that is no header name".to_owned());
     }
-    if RESERVED.contains(&lower.as_str()) || lower.starts_with("webhook-") {
+    let ours = lower.starts_with("webhook-") || lower == ACK_HEADER;
+    if ours || RESERVED.contains(&lower.as_str()) {
         return wrong(format!("may not set {lower}"));
     }
     let visible = |c: char| c == ' ' || c.is_ascii_graphic();
@@ -150,7 +156,7 @@ impl HttpChannel for Webhook {
         if request.body.len() > SPEC.body_bytes_max {
             return Err(Refused(Reason::text("the message is larger than any message may be")));
         }
-        let id = out.id.to_string();
+        let id = out.key();
         let at = at.unix_ms() / 1000;
         let mut add = |name, value: String| request.headers.push((name, Secret::new(value)));
         add(Cow::Borrowed("webhook-id"), id.clone());
@@ -164,6 +170,10 @@ impl HttpChannel for Webhook {
         if !signatures.is_empty() {
             let value = Secret::new(signatures.join(" "));
             request.headers.push((Cow::Borrowed("webhook-signature"), value));
+        }
+        if let Some(ask) = out.unsaid(&SPEC) {
+            let value = Secret::new(ascii(&ack(ask)));
+            request.headers.push((Cow::Borrowed(ACK_HEADER), value));
         }
         let own =
             self.headers.iter().map(|(name, value)| (Cow::Owned(name.clone()), value.clone()));
@@ -200,6 +210,7 @@ fn envelope(out: &Outgoing<'_>) -> Json {
         "attachments": message.attachments,
         "mentions": { "all": out.mentions.all, "ids": out.mentions.ids },
         "dedup_key": message.dedup_key,
+        "ack": out.ask.map(ack),
     });
     if out.plain {
         data = json!({
@@ -207,7 +218,27 @@ fn envelope(out: &Outgoing<'_>) -> Json {
             "level": message.level,
             "title": fit::utf16(&message.title, PLAIN_UNITS_MAX),
             "body": fit::utf16(&message.body, PLAIN_UNITS_MAX),
+            "ack": out.ask.map(ack),
         });
     }
     json!({ "type": "callout.message", "timestamp": rfc3339(out.created_at), "data": data })
+}
+
+/// What is asked of the reader; without an address it can be done only by command.
+fn ack(ask: &Ask) -> Json {
+    json!({
+        "url": ask.url.as_ref().map(Secret::expose),
+        "command": ask.command,
+        "note": ask.note,
+        "telling": ask.telling,
+    })
+}
+
+/// JSON as a header may hold it: everything but visible ASCII is escaped.
+fn ascii(json: &Json) -> String {
+    let spelled = |unit| match u8::try_from(unit) {
+        Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),
+        Ok(_) | Err(_) => format!("\\u{unit:04x}"),
+    };
+    json.to_string().encode_utf16().map(spelled).collect()
 }

@@ -7,6 +7,7 @@
 use crate::durability::Weakness;
 use crate::error::{Error, doing};
 use crate::statement::Statement;
+use crate::tables::{check_alerts, check_outbox, explain};
 use callout_core::id::MessageId;
 use callout_core::message::Message;
 use callout_store::enqueue::{Row, Value};
@@ -34,7 +35,8 @@ pub struct Receipt {
 /// several files in WAL mode one after the other.
 ///
 /// # Errors
-/// [`Error::Invalid`], [`Error::KeyTaken`], [`Error::SchemaMissing`]; [`Error::NotDurable`] if a loss of
+/// [`Error::Invalid`], [`Error::KeyTaken`], [`Error::SchemaMissing`]; [`Error::SchemaOld`] if the message
+/// asks for acknowledgment or resolves and the outbox knows no alerts; [`Error::NotDurable`] if a loss of
 /// power could undo the commit; [`Error::Database`] for anything SQLite reports. Nothing was written,
 /// and your transaction is as it was, unless SQLite itself has rolled it back (a full disk, for
 /// example). That your COMMIT failed, only you can see: then the message may be there or not, as
@@ -53,10 +55,13 @@ pub fn enqueue(conn: &Connection, message: &Message) -> Result<Receipt, Error> {
 /// As [`enqueue`], without [`Error::NotDurable`].
 pub fn enqueue_best_effort(conn: &Connection, message: &Message) -> Result<Receipt, Error> {
     let statement = Statement::new(message)?;
+    if message.require_ack || message.resolve {
+        check_alerts(conn)?;
+    }
     let values = statement.values().into_iter().map(Bound);
     let inserted = conn
         .execute(statement.sql(), params_from_iter(values))
-        .map_err(|e| why_not_inserted(conn, e))?;
+        .map_err(|e| explain(check_outbox(conn), doing("insert the message")(e)))?;
     if inserted == 1 {
         return Ok(Receipt { id: statement.id(), fresh: true });
     }
@@ -68,9 +73,7 @@ pub fn enqueue_best_effort(conn: &Connection, message: &Message) -> Result<Recei
 /// # Errors
 /// [`Error::SchemaMissing`], [`Error::NotDurable`], [`Error::Database`].
 pub fn check(conn: &Connection) -> Result<(), Error> {
-    if !has_outbox(conn).map_err(doing("read the schema"))? {
-        return Err(Error::SchemaMissing);
-    }
+    check_outbox(conn)?;
     check_durable(conn)
 }
 
@@ -106,23 +109,6 @@ fn stored_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         created_at: row.get("created_at")?,
         checksum: row.get("checksum")?,
     })
-}
-
-/// Asks the schema instead of reading SQLite's error text.
-fn why_not_inserted(conn: &Connection, source: rusqlite::Error) -> Error {
-    match has_outbox(conn) {
-        Ok(false) => Error::SchemaMissing,
-        Ok(true) | Err(_) => Error::Database { doing: "insert the message", source },
-    }
-}
-
-fn has_outbox(conn: &Connection) -> rusqlite::Result<bool> {
-    let mut columns = 0;
-    conn.pragma(None, "table_info", "callout_message", |_| {
-        columns += 1;
-        Ok(())
-    })?;
-    Ok(columns > 0)
 }
 
 /// A value as rusqlite binds it.

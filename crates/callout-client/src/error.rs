@@ -1,11 +1,12 @@
-//! Why a message was not enqueued.
+//! Why the outbox did not do what it was asked.
 
 use crate::durability::Weakness;
+use callout_core::id::MessageId;
 use callout_core::message::Invalid;
 use rusqlite::ErrorCode;
 use std::path::PathBuf;
 
-/// Why a message was not enqueued.
+/// Why the outbox did not do what it was asked.
 ///
 /// Each of these left the outbox as it was, but for [`Error::Unconfirmed`].
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,24 @@ pub enum Error {
          callout_client::install in your own migrations"
     )]
     SchemaMissing,
+    /// The outbox was made by an older release and knows no alerts.
+    ///
+    /// A worker of that release would set aside a message that asks for acknowledgment or resolves,
+    /// so such a message is not enqueued either.
+    #[error(
+        "the outbox was made by an older release and has no table callout_alert; run \
+         `callout migrate` on it, or callout_client::install in your own migrations"
+    )]
+    SchemaOld,
+    /// There is no such message: it was never committed, or `callout prune` has removed it.
+    #[error("there is no message {id}")]
+    Unknown {
+        /// What was asked for.
+        id: MessageId,
+    },
+    /// Waiting inside a transaction would hold it open and never see the acknowledgment.
+    #[error("cannot wait for an acknowledgment inside a transaction; commit it first")]
+    InTransaction,
     /// The file cannot be opened as a database. [`Outbox::create`](crate::Outbox::create) makes one.
     #[error("failed to open the outbox {}", path.display())]
     Open {
@@ -83,6 +102,9 @@ impl Error {
             | Self::KeyTaken { .. }
             | Self::NotDurable(_)
             | Self::SchemaMissing
+            | Self::SchemaOld
+            | Self::Unknown { .. }
+            | Self::InTransaction
             | Self::Create { .. }
             | Self::Unconfirmed(_) => false,
         }

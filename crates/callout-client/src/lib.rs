@@ -5,6 +5,8 @@
 mod statement;
 
 #[cfg(feature = "rusqlite")]
+mod alert;
+#[cfg(feature = "rusqlite")]
 mod durability;
 #[cfg(feature = "rusqlite")]
 mod embedded;
@@ -14,13 +16,22 @@ mod error;
 mod install;
 #[cfg(feature = "rusqlite")]
 mod outbox;
+#[cfg(feature = "rusqlite")]
+mod resolve;
+#[cfg(feature = "rusqlite")]
+mod tables;
+#[cfg(feature = "rusqlite")]
+mod wait;
 
 pub use callout_core::id::MessageId;
 pub use callout_core::level::Level;
 pub use callout_core::message::{Attachment, Invalid, Link, Message};
+pub use callout_core::time::Timestamp;
 pub use callout_store::enqueue::{Row, Value};
 pub use statement::Statement;
 
+#[cfg(feature = "rusqlite")]
+pub use alert::{AlertState, alert};
 #[cfg(feature = "rusqlite")]
 pub use durability::Weakness;
 #[cfg(feature = "rusqlite")]
@@ -31,6 +42,10 @@ pub use error::Error;
 pub use install::install;
 #[cfg(feature = "rusqlite")]
 pub use outbox::Outbox;
+#[cfg(feature = "rusqlite")]
+pub use resolve::{resolve, resolve_with};
+#[cfg(feature = "rusqlite")]
+pub use wait::wait_for_ack;
 
 /// The driver this was built with, so that an application can match its version.
 #[cfg(feature = "rusqlite")]

@@ -1,8 +1,12 @@
 //! An outbox in a file of its own, for applications without a database.
 
+use crate::alert::{AlertState, alert};
 use crate::embedded::{Receipt, check, enqueue};
 use crate::error::{Error, doing};
 use crate::install::install;
+use crate::resolve::{resolve, resolve_with};
+use crate::wait::wait_for_ack;
+use callout_core::id::MessageId;
 use callout_core::message::Message;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::io::ErrorKind;
@@ -18,7 +22,7 @@ const SWITCH_TRIES_MAX: usize = 100;
 /// An outbox in a file of its own.
 ///
 /// It may move between threads; to share one, put it in a `Mutex` or open one per thread. Each method
-/// blocks for one sync of the disk, so call it from async code through `spawn_blocking`.
+/// that writes blocks for one sync of the disk, so call it from async code through `spawn_blocking`.
 #[derive(Debug)]
 pub struct Outbox {
     conn: Connection,
@@ -65,6 +69,41 @@ impl Outbox {
     /// [`Error::Unconfirmed`] if the commit failed.
     pub fn enqueue_all(&mut self, messages: &[Message]) -> Result<Vec<Receipt>, Error> {
         self.in_transaction(|conn| messages.iter().map(|message| enqueue(conn, message)).collect())
+    }
+
+    /// Says that the problem named by `dedup_key` is over; see [`resolve`](crate::resolve()).
+    ///
+    /// # Errors
+    /// As [`Outbox::enqueue_all`].
+    pub fn resolve(&mut self, dedup_key: &str) -> Result<Receipt, Error> {
+        self.in_transaction(|conn| resolve(conn, dedup_key))
+    }
+
+    /// Says the same in words of your own; see [`resolve_with`](crate::resolve_with).
+    ///
+    /// # Errors
+    /// As [`Outbox::enqueue_all`].
+    pub fn resolve_with(&mut self, dedup_key: &str, message: &Message) -> Result<Receipt, Error> {
+        self.in_transaction(|conn| resolve_with(conn, dedup_key, message))
+    }
+
+    /// How the alert of message `id` stands; see [`alert`](crate::alert()).
+    ///
+    /// # Errors
+    /// As [`alert`](crate::alert()).
+    pub fn alert(&self, id: MessageId) -> Result<Option<AlertState>, Error> {
+        alert(&self.conn, id)
+    }
+
+    /// Waits until somebody has the alert of message `id`; see [`wait_for_ack`](crate::wait_for_ack).
+    ///
+    /// It blocks for as long as that takes, so wait on an outbox of its own: one behind a `Mutex` that
+    /// others enqueue through would keep them waiting too.
+    ///
+    /// # Errors
+    /// As [`wait_for_ack`](crate::wait_for_ack).
+    pub fn wait_for_ack(&self, id: MessageId, timeout: Duration) -> Result<AlertState, Error> {
+        wait_for_ack(&self.conn, id, timeout)
     }
 
     /// Takes the write lock first, so that waiting for another writer is all that can be needed.

@@ -9,6 +9,7 @@ use crate::id::{ChannelName, WorkerId};
 use crate::outcome::{Blame, Outcome};
 use crate::retry::{Jitter, RetryPolicy};
 use crate::time::Timestamp;
+use crate::words::words;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ pub enum Wait {
     New,
     /// Its producer asked for a delay.
     Delay,
+    /// Nobody had acknowledged the message, so it is these people's turn.
+    Escalated,
     /// The last try failed; it is tried again on the same channel.
     Backoff,
     /// The provider asked us to wait.
@@ -131,27 +134,6 @@ pub enum Cause {
     Quarantined,
 }
 
-macro_rules! words {
-    ($name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word used in commands, documents and the database.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word),+
-                }
-            }
-
-            /// The value a word stands for.
-            pub fn from_name(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.name() == word)
-            }
-        }
-    };
-}
-
 /// The state's word without its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -180,6 +162,7 @@ words!(Standing {
 words!(Wait {
     New = "new",
     Delay = "delay",
+    Escalated = "escalated",
     Backoff = "backoff",
     Throttled = "throttled",
     Failover = "failover",
@@ -571,4 +554,4 @@ impl Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

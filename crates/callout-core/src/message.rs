@@ -31,6 +31,9 @@ pub const DELAY_MAX: Duration = Duration::from_secs(366 * 86_400);
 /// The shortest and the longest time to live.
 pub const TTL_RANGE: (Duration, Duration) =
     (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
+/// The shortest and the longest wait for an acknowledgment.
+pub const ACK_WITHIN_RANGE: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(7 * 86_400));
 /// The deepest nesting in a native body.
 pub const NATIVE_DEPTH_MAX: usize = 32;
 
@@ -70,7 +73,7 @@ pub struct Message {
     /// The same key enqueues once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
-    /// Names the problem; kept with the message.
+    /// Names the problem. While an alert is open for it, repeats are counted and not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedup_key: Option<String>,
     /// How long to wait before the first try.
@@ -79,6 +82,16 @@ pub struct Message {
     /// How long the message is worth delivering, counted from the first moment it may be tried.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text")]
     pub ttl: Option<Duration>,
+    /// Somebody has to acknowledge it; until then others are told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_ack: bool,
+    /// How long the first people have to acknowledge it. Only with `require_ack`.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text")]
+    pub ack_within: Option<Duration>,
+    /// The problem named by `dedup_key` is over: its alert is resolved, and this message tells those who
+    /// were told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resolve: bool,
 }
 
 /// A button, or a line with an address.
@@ -129,7 +142,19 @@ impl Message {
             dedup_key: None,
             delay: None,
             ttl: None,
+            require_ack: false,
+            ack_within: None,
+            resolve: false,
         }
+    }
+
+    /// Says that the problem named by `dedup_key` is over.
+    pub fn resolved(dedup_key: impl Into<String>) -> Self {
+        let dedup_key = dedup_key.into();
+        let mut message = Self::new(Level::Info, format!("Resolved: {dedup_key}"));
+        message.dedup_key = Some(dedup_key);
+        message.resolve = true;
+        message
     }
 
     /// Checks every limit of this module.
@@ -151,6 +176,7 @@ impl Message {
             key.as_deref().map_or(Ok(()), |key| line(field, key, NAME_BYTES_MAX))?;
         }
         self.validate_times()?;
+        self.validate_ack()?;
         // Every other part is bounded by now, far below what a message may have.
         if !self.attachments.is_empty() || !self.native.is_empty() {
             self.validate_size()?;
@@ -216,6 +242,24 @@ impl Message {
         if self.ttl.is_some_and(|ttl| ttl < shortest || ttl > longest) {
             let (shortest, longest) = (format_duration(shortest), format_duration(longest));
             return Err(invalid("ttl", format!("is not between {shortest} and {longest}")));
+        }
+        Ok(())
+    }
+
+    fn validate_ack(&self) -> Result<(), Invalid> {
+        let (shortest, longest) = ACK_WITHIN_RANGE;
+        if self.ack_within.is_some_and(|wait| wait < shortest || wait > longest) {
+            let (shortest, longest) = (format_duration(shortest), format_duration(longest));
+            return Err(invalid("ack_within", format!("is not between {shortest} and {longest}")));
+        }
+        if self.ack_within.is_some() && !self.require_ack {
+            return Err(invalid("ack_within", "has a meaning only with require_ack; set that too"));
+        }
+        if self.resolve && self.dedup_key.is_none() {
+            return Err(invalid("resolve", "needs the dedup_key of the problem that is over"));
+        }
+        if self.resolve && self.require_ack {
+            return Err(invalid("resolve", "and require_ack exclude each other"));
         }
         Ok(())
     }
@@ -291,6 +335,20 @@ impl Message {
     pub fn with_dedup_key(mut self, key: impl Into<String>) -> Self {
         self.dedup_key = Some(key.into());
         self
+    }
+
+    /// Wants to be acknowledged; until then others are told.
+    #[must_use]
+    pub fn with_require_ack(mut self) -> Self {
+        self.require_ack = true;
+        self
+    }
+
+    /// Wants to be acknowledged within this time.
+    #[must_use]
+    pub fn with_ack_within(mut self, wait: Duration) -> Self {
+        self.ack_within = Some(wait);
+        self.with_require_ack()
     }
 
     /// Waits this long before the first try.

@@ -1,9 +1,11 @@
 //! Who shall hear a message: routes, receivers, and the deliveries that follow from them.
 
+use crate::alert;
 use crate::delivery::{self, Cause, Given, Notice, Standing, State, Wait};
+use crate::escalation::{self, Policy, Timer};
 use crate::id::{ChannelName, MessageId, ReceiverName};
 use crate::level::Level;
-use crate::message::Message;
+use crate::message::{LIST_MAX, Message};
 use crate::receiver::{FAILOVER_AFTER, Receiver};
 use crate::retry::RetryPolicy;
 use crate::route::Route;
@@ -27,6 +29,8 @@ pub struct Directory {
     pub operator: Option<ReceiverName>,
     /// When to retry.
     pub retry: RetryPolicy,
+    /// Whether those who were told of an alert hear who took it.
+    pub follow_up: bool,
 }
 
 /// What shall happen to one new message.
@@ -34,8 +38,52 @@ pub struct Directory {
 pub struct Plan {
     /// Why these receivers, in words an operator understands.
     pub why: String,
-    /// One for each receiver. Empty: the message is only recorded.
+    /// One for each receiver. Empty: nobody is told.
     pub deliveries: Vec<Planned>,
+    /// What the message has to do with alerts.
+    pub part: Part,
+}
+
+/// What a new message has to do with alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing.
+    None,
+    /// It becomes one. If one was open for the same problem, this takes its place: it is worse, or nobody
+    /// is left to tell of the other.
+    Opens(Opening),
+    /// It tells more about the open one: a higher level that nobody has to acknowledge.
+    Joins,
+    /// It is one more of the same: counted with the open one, and sent to nobody.
+    Repeats,
+    /// It ends the open one.
+    Resolves,
+}
+
+/// How an alert begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Whom to tell when; a copy that no edit changes.
+    pub policy: Policy,
+    /// The first step, whose deliveries are among those planned.
+    pub timer: Timer,
+    /// When those of the first step are told: now, or once the delay is over.
+    pub at: Timestamp,
+}
+
+/// An alert that is open or acknowledged, for the problem a new message names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its message.
+    pub id: MessageId,
+    /// How bad it is.
+    pub level: Level,
+    /// Where it stands.
+    pub state: alert::State,
+    /// Whether everybody was told of it as often as its policy says, in vain.
+    pub exhausted: bool,
+    /// Whom it has reached, or may have.
+    pub told: Vec<ReceiverName>,
 }
 
 /// One delivery to make.
@@ -50,7 +98,7 @@ pub struct Planned {
 }
 
 impl Directory {
-    /// Decides who hears `message`.
+    /// Decides who hears `message`, given what is `known` of its problem.
     ///
     /// Names in `to` that are not configured are passed over with a word about it; if none is left,
     /// the routes decide, so that a typing error never silences an alert.
@@ -58,22 +106,77 @@ impl Directory {
         &self,
         message: &Message,
         created_at: Timestamp,
+        now: Timestamp,
         blocked: &BTreeSet<ChannelName>,
+        known: Option<&Known>,
     ) -> Plan {
-        let (names, why) = self.recipients(message);
         let at = created_at + message.delay.unwrap_or_default();
         let wait = if message.delay.is_some() { Wait::Delay } else { Wait::New };
+        let nobody = |why: String, part| Plan { why, deliveries: Vec::new(), part };
+        let telling = |to: &[ReceiverName], why, part| Plan {
+            why,
+            deliveries: self.deliveries(message, to, at, wait, blocked),
+            part,
+        };
+        match known {
+            Some(known) if message.resolve => {
+                let why = format!("it resolves {}; those who were told hear of it", known.id);
+                return telling(&known.told, why, Part::Resolves);
+            }
+            None if message.resolve => {
+                let why = "nothing is open for its dedup key; it is only recorded";
+                return nobody(why.to_owned(), Part::None);
+            }
+            // Nobody answers and nobody is left to tell: the problem reported again begins it again.
+            Some(known) if message.level <= known.level && !known.exhausted => {
+                let why = format!("it repeats {}, which is {}", known.id, known.state.name());
+                return nobody(why, Part::Repeats);
+            }
+            Some(_) | None => {}
+        }
+        let Told { mut to, mut why, policy } = self.recipients(message);
+        let Some(policy) = policy.filter(|_| !message.labels.contains_key(EVENT_LABEL)) else {
+            let part = if known.is_some() { Part::Joins } else { Part::None };
+            return telling(&to, why, part);
+        };
+        for name in policy.receivers(0) {
+            if !to.contains(name) {
+                to.push(name.clone());
+            }
+        }
+        why += &match &policy.name {
+            Some(name) => format!("; somebody has to acknowledge it, by escalation policy {name}"),
+            None => "; somebody has to acknowledge it".to_owned(),
+        };
+        if let Some(known) = known {
+            let than = if known.exhausted { "nobody has answered" } else { "it is worse than" };
+            why += &format!("; {than} {}, whose place it takes", known.id);
+        }
+        let timer = escalation::start(&policy, at, now);
+        telling(&to, why, Part::Opens(Opening { policy, timer, at: at.max(now) }))
+    }
+
+    /// The deliveries of `message` to these receivers, none before `at` and for that reason. A receiver without a channel
+    /// gets none.
+    pub fn deliveries(
+        &self,
+        message: &Message,
+        to: &[ReceiverName],
+        at: Timestamp,
+        wait: Wait,
+        blocked: &BTreeSet<ChannelName>,
+    ) -> Vec<Planned> {
         let expires_at = at + ttl(message);
-        let deliveries = names.iter().filter_map(|name| {
+        let planned = to.iter().filter_map(|name| {
             // The seed is the delivery's own number, which it does not have yet; a start needs none.
             let state =
                 delivery::start(at, wait, &self.given(name, message.level, at, blocked, 0))?;
             Some(Planned { receiver: name.clone(), state, expires_at })
         });
-        Plan { why, deliveries: deliveries.collect() }
+        planned.collect()
     }
 
-    fn recipients(&self, message: &Message) -> (Vec<ReceiverName>, String) {
+    fn recipients(&self, message: &Message) -> Told {
         let known: BTreeSet<ReceiverName> = message
             .to
             .iter()
@@ -91,18 +194,21 @@ impl Directory {
         } else {
             format!(" (no receiver is called {})", unknown.join(", "))
         };
-        if !known.is_empty() {
-            return (
-                known.into_iter().collect(),
-                format!("the message names its receivers{complaint}"),
-            );
-        }
-        match self.routes.iter().enumerate().find(|(_, route)| route.matches(message)) {
-            Some((n, route)) => {
-                (route.to.clone(), format!("route {} matched: {route}{complaint}", n + 1))
+        let (to, why, policy) = if known.is_empty() {
+            match self.routes.iter().enumerate().find(|(_, route)| route.matches(message)) {
+                Some((n, route)) => {
+                    let why = format!("route {} matched: {route}{complaint}", n + 1);
+                    (route.to.clone(), why, route.escalation.clone())
+                }
+                None => (Vec::new(), format!("no route matched{complaint}"), None),
             }
-            None => (Vec::new(), format!("no route matched{complaint}")),
-        }
+        } else {
+            let why = format!("the message names its receivers{complaint}");
+            (known.into_iter().collect(), why, None)
+        };
+        let asked = message.require_ack && !to.is_empty();
+        let policy = policy.or_else(|| asked.then(|| Policy::of_receivers(to.clone())));
+        Told { to, why, policy: policy.map(|policy| policy.with_first_wait(message.ack_within)) }
     }
 
     /// What decisions about a delivery to `receiver` depend on; an unknown receiver has no channels.
@@ -127,6 +233,13 @@ impl Directory {
     }
 }
 
+/// Who hears a message, why, and what follows if nobody acknowledges it.
+struct Told {
+    to: Vec<ReceiverName>,
+    why: String,
+    policy: Option<Policy>,
+}
+
 /// How long a message is worth delivering.
 pub fn ttl(message: &Message) -> Duration {
     message.ttl.unwrap_or(if message.level == Level::Info { TTL_INFO } else { TTL })
@@ -137,10 +250,12 @@ pub fn ttl(message: &Message) -> Duration {
 pub enum MessageState {
     /// Some delivery is still on its way, or it has not been planned yet.
     Pending,
-    /// Every receiver's delivery was accepted, or it was only to be recorded.
-    Accepted,
-    /// Some delivery was called off and none fared worse.
+    /// It was counted with an alert that is open for the same problem, and sent to nobody.
+    Merged,
+    /// All that was not delivered was called off, and nothing was delivered.
     Cancelled,
+    /// Every receiver's delivery was accepted, but for those called off; or it was only to be recorded.
+    Accepted,
     /// Some delivery ran out of time and none fared worse.
     Expired,
     /// Some delivery is dead, or the message itself could not be read.
@@ -149,8 +264,8 @@ pub enum MessageState {
 
 impl MessageState {
     /// Every value.
-    pub const ALL: [Self; 5] =
-        [Self::Pending, Self::Accepted, Self::Cancelled, Self::Expired, Self::Dead];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Merged, Self::Cancelled, Self::Accepted, Self::Expired, Self::Dead];
 
     /// The state of a message whose deliveries stand like this: the worst of them, once all are over.
     pub fn of(deliveries: impl IntoIterator<Item = Standing>) -> Self {
@@ -170,6 +285,7 @@ impl MessageState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Merged => "merged",
             Self::Accepted => "accepted",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
@@ -201,7 +317,7 @@ pub fn report(
     if about.labels.contains_key(EVENT_LABEL) {
         return None;
     }
-    let (event, level, what) = match notice {
+    let (event_name, level, what) = match notice {
         Notice::ChainFailed => {
             ("chain_failed", Level::Warning, "no channel works yet, still trying")
         }
@@ -213,7 +329,8 @@ pub fn report(
         Notice::Expired => ("expired", Level::Error, "it was not accepted in time"),
     };
     // The original title is somebody else's text: it goes into the body, cut by nobody but the channel.
-    let mut report = Message::new(level, format!("Callout: not delivered to {receiver}: {what}"));
+    let title = format!("Callout: not delivered to {receiver}: {what}");
+    let mut report = event(event_name, level, &title, id);
     report.body = format!(
         "**{}** ({})\n\nLast answer: {}\n\nThe whole story: `callout why {id}`\n",
         plain(&about.title),
@@ -221,9 +338,61 @@ pub fn report(
         if last_words.is_empty() { "none".to_owned() } else { plain(last_words) },
     );
     report.to = vec![operator.to_string()];
-    report.labels.insert(EVENT_LABEL.to_owned(), event.to_owned());
-    report.labels.insert("callout.message".to_owned(), id.to_string());
     Some(report)
+}
+
+/// What an operator is told about an alert that nobody acknowledged, as a message to their receiver.
+///
+/// `None` without such a receiver.
+pub fn exhausted(directory: &Directory, about: &Message, id: MessageId) -> Option<Message> {
+    let operator = directory.operator.as_ref()?;
+    let title = "Callout: nobody acknowledged an alert, and nobody is left to tell";
+    let mut report = event("exhausted", Level::Error, title, id);
+    report.body = format!(
+        "**{}** ({})\n\nTake it: `callout ack {id}`\n\nThe whole story: `callout why {id}`\n",
+        plain(&about.title),
+        about.level,
+    );
+    report.to = vec![operator.to_string()];
+    Some(report)
+}
+
+/// What those who were told of an alert hear when somebody has taken it, given it back or ended it.
+///
+/// `None` if this is switched off or nobody was told.
+pub fn follow_up(
+    directory: &Directory,
+    about: &Message,
+    id: MessageId,
+    what: &alert::Event,
+    by: &str,
+    told: &[ReceiverName],
+) -> Option<Message> {
+    if !directory.follow_up || told.is_empty() {
+        return None;
+    }
+    let by = plain(by);
+    let (title, words) = match what {
+        alert::Event::Acknowledged(_) => ("Acknowledged", format!("{by} has it.")),
+        alert::Event::Resolved(_) => ("Resolved", format!("{by} says that it is over.")),
+        alert::Event::Unacknowledged => ("Open again", format!("{by} gave it back.")),
+        alert::Event::Reopened => ("Open again", format!("{by} opened it again.")),
+    };
+    let mut news = event(what.name(), Level::Info, &format!("{title} by {by}"), id);
+    news.body = format!("**{}** ({})\n\n{words}\n", plain(&about.title), about.level);
+    news.to = told.iter().take(LIST_MAX).map(ReceiverName::to_string).collect();
+    news.ttl = Some(FOLLOW_UP_TTL);
+    Some(news)
+}
+
+/// News of an alert are not worth delivering for longer.
+const FOLLOW_UP_TTL: Duration = Duration::from_secs(3600);
+
+fn event(name: &str, level: Level, title: &str, about: MessageId) -> Message {
+    let mut message = Message::new(level, title);
+    message.labels.insert(EVENT_LABEL.to_owned(), name.to_owned());
+    message.labels.insert("callout.message".to_owned(), about.to_string());
+    message
 }
 
 /// Somebody else's words on one line, without what would be markup or refused.

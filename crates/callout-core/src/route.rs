@@ -5,6 +5,7 @@
 //! `env=prod`, `team!=web`, `host=~"db-[0-9]+"`, `host!~test.*`; patterns match the whole value
 //! and a missing label counts as empty.
 
+use crate::escalation::Policy;
 use crate::id::ReceiverName;
 use crate::level::Level;
 use crate::message::Message;
@@ -21,6 +22,8 @@ pub struct Route {
     pub labels: Vec<Matcher>,
     /// Who is told. Empty: the message is recorded and nobody is told.
     pub to: Vec<ReceiverName>,
+    /// What follows if nobody acknowledges the message. `None`: nobody has to.
+    pub escalation: Option<Policy>,
 }
 
 impl Route {
@@ -139,7 +142,12 @@ mod tests {
     fn check(matcher: &str, value: &str, holds: bool) {
         let mut message = Message::new(Level::Error, "x");
         message.labels.insert("host".into(), value.into());
-        let route = Route { levels: vec![], labels: vec![matcher.parse().unwrap()], to: vec![] };
+        let route = Route {
+            levels: vec![],
+            labels: vec![matcher.parse().unwrap()],
+            to: vec![],
+            escalation: None,
+        };
         assert_eq!(route.matches(&message), holds, "{matcher} on {value:?}");
     }
 
@@ -167,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_route_matches_the_levels_it_names() {
-        let route = Route { levels: vec![Level::Critical], labels: vec![], to: vec![] };
+        let route =
+            Route { levels: vec![Level::Critical], labels: vec![], to: vec![], escalation: None };
         assert!(route.matches(&Message::new(Level::Critical, "x")));
         assert!(!route.matches(&Message::new(Level::Info, "x")));
         assert!(!route.is_catch_all());

@@ -88,12 +88,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
     Ok(Duration::from_millis(total))
 }
 
-/// Writes a length of time the way [`parse_duration`] reads it, with at most two units.
+/// Writes a length of time the way [`parse_duration`] reads it, with at most two units and no weeks: most
+/// people say `30d` and `7d`.
 pub fn format_duration(length: Duration) -> String {
     let mut ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     let mut units = 0;
-    for (name, size) in UNITS {
+    for (name, size) in UNITS.into_iter().filter(|(name, _)| *name != "w") {
         if units < 2 && ms >= size {
             text.push_str(&format!("{}{name}", ms / size));
             ms %= size;
@@ -133,6 +134,9 @@ mod tests {
             (5_400_000, "1h30m"),
             (90_061_001, "1d1h"),
             (1_500, "1s500ms"),
+            (7 * 86_400_000, "7d"),
+            (30 * 86_400_000, "30d"),
+            (8 * 86_400_000 + 3_600_000, "8d1h"),
         ] {
             assert_eq!(format_duration(Duration::from_millis(ms)), text);
         }

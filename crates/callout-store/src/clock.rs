@@ -4,7 +4,6 @@
 //! bring a clock of their own.
 
 use callout_core::time::Timestamp;
-#[cfg(feature = "sqlite")]
 use std::time::Duration;
 
 /// The present, by the machine's clock; clamped into the years 1970 to 9999.
@@ -62,17 +61,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// A question that is answered with yes once `after` has passed, by a clock that never goes back.
-#[cfg(feature = "sqlite")]
+/// Tells how long ago it was made, by a clock that never goes back.
 #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
-pub(crate) fn deadline(after: Duration) -> impl Fn() -> bool + Send + 'static {
+pub fn stopwatch() -> impl Fn() -> Duration + Send + 'static {
     let started = std::time::Instant::now();
-    move || started.elapsed() >= after
+    move || started.elapsed()
 }
 
-/// Lets other programs go first. For threads of their own; whatever is async waits for a [`Clock`].
+/// A question that is answered with yes once `after` has passed, by a clock that never goes back.
 #[cfg(feature = "sqlite")]
+pub(crate) fn deadline(after: Duration) -> impl Fn() -> bool + Send + 'static {
+    let elapsed = stopwatch();
+    move || elapsed() >= after
+}
+
+/// Blocks the thread. For threads that may be blocked; whatever is async waits for a `Clock`.
 #[expect(clippy::disallowed_methods, reason = "this is where the program sleeps")]
-pub(crate) fn pause(length: Duration) {
+pub fn pause(length: Duration) {
     std::thread::sleep(length);
 }

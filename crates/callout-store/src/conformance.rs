@@ -6,10 +6,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed check is a panic")]
 #![expect(missing_docs, reason = "the names of the checks are sentences")]
 
-mod bench;
+pub mod alerting;
+pub mod answering;
+pub(crate) mod bench;
 pub mod claiming;
 pub mod enqueueing;
 pub mod operating;
+pub mod overseeing;
 pub mod planning;
 pub mod settling;
 pub mod tending;
@@ -29,6 +32,12 @@ pub trait Backend: Send + Sync {
 
     /// Makes what is stored of a message unreadable: its title is no text any more.
     async fn garble(&self, id: &str);
+
+    /// Replaces the stored policy of a message's alert by something that is none.
+    async fn garble_policy(&self, id: &str);
+
+    /// Makes a message's cancelled deliveries ready again behind the store's back.
+    async fn revive(&self, id: &str);
 
     /// A path where a backup may go.
     fn spare_path(&self) -> std::path::PathBuf;
@@ -57,6 +66,27 @@ macro_rules! conformance {
                 what_is_too_late_expires, overdue_deliveries_move_on,
                 an_open_circuit_sends_deliveries_elsewhere, a_removed_channel_is_left,
                 the_operator_hears_of_death;
+            alerting: an_alert_opens_with_its_first_step,
+                require_ack_opens_an_alert_without_a_policy, the_next_people_are_told_in_time,
+                a_decision_is_made_once, in_the_end_the_operator_hears,
+                out_of_reach_means_the_next_at_once, people_without_channels_are_passed_over,
+                what_expires_counts_as_out_of_reach, a_clock_set_back_moves_the_wait,
+                out_of_reach_stays_so_when_the_clock_is_set_back, overdue_steps_go_one_at_a_time,
+                no_more_alerts_than_asked_are_looked_at,
+                a_damaged_message_ends_its_escalation, a_damaged_policy_ends_its_escalation,
+                the_same_problem_is_counted, a_worse_alert_takes_the_place,
+                a_worse_message_that_needs_no_ack_joins, a_resolving_message_ends_the_alert,
+                a_lost_lease_tells_nobody_after_an_ack, alerts_wait_for_nothing_when_stopped;
+            answering: an_ack_stops_everything, an_ack_just_before_the_deadline_wins,
+                what_is_under_way_ends_and_is_not_tried_again, everybody_who_was_told_hears_of_it,
+                every_deed_is_written_down, giving_back_starts_over,
+                reopening_makes_old_links_worthless, a_newer_alert_keeps_an_old_one_closed,
+                pushing_tells_the_next_people_now, who_cannot_be_answered,
+                a_merged_message_stands_for_its_alert;
+            overseeing: cancelling_resolves_the_alert, what_somebody_has_is_not_replayed,
+                what_was_cancelled_early_lives_its_whole_life, an_open_alert_is_never_pruned,
+                alerts_are_listed_by_how_they_stand, alerts_are_counted,
+                a_delivery_put_back_behind_an_ack_does_not_start;
             operating: replay_puts_it_back, cancel_calls_it_off, a_quarantined_message_can_be_replayed,
                 old_messages_are_pruned, counts_agree_with_the_rows, lists_are_filtered_and_paged,
                 messages_are_found_by_prefix, a_backup_is_whole, the_story_tells_everything;

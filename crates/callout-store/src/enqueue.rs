@@ -1,4 +1,4 @@
-//! The one statement that enqueues, and its values.
+//! The one statement that enqueues, and its values; and the one that says what people answered.
 //!
 //! It needs no driver: a caller binds [`Row::values`] to [`INSERT`] in order, in a transaction of its
 //! own. If nothing was inserted, a message with the same idempotency key is there already;
@@ -94,6 +94,12 @@ struct Details {
     to: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     native: BTreeMap<String, serde_json::Value>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    require_ack: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ack_within_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    resolve: bool,
 }
 
 /// Why a stored row is no message. It is shown to operators and never sent.
@@ -130,6 +136,9 @@ impl Row {
             mentions: message.mentions.clone(),
             to: message.to.clone(),
             native: message.native.clone(),
+            require_ack: message.require_ack,
+            ack_within_ms: message.ack_within.map(milliseconds),
+            resolve: message.resolve,
         };
         let details = serde_json::to_string(&details).map_err(|e| Invalid {
             field: "message".into(),
@@ -215,6 +224,9 @@ impl Row {
         message.mentions = details.mentions;
         message.to = details.to;
         message.native = details.native;
+        message.require_ack = details.require_ack;
+        message.ack_within = details.ack_within_ms.map(duration).transpose()?;
+        message.resolve = details.resolve;
         message.idempotency_key.clone_from(&self.idempotency_key);
         message.dedup_key.clone_from(&self.dedup_key);
         message.delay = self.delay_ms.map(duration).transpose()?;

@@ -1,13 +1,15 @@
 //! What Callout remembers. The only crate with SQL.
 //!
-//! Without features this is the enqueue statement, its values and the schema: what the client crate
-//! runs on the application's own connection ([`enqueue`], [`schema`]). With `sqlite` it is the store:
+//! Without features this is the enqueue statement, its values, the statement that reads an alert, and the
+//! schema: what the client crate runs on the application's own connection ([`enqueue`], [`alert`],
+//! [`schema`]). With `sqlite` it is the store:
 //! the trait [`Store`] and its first backend [`SqliteStore`]. A second backend passes the suite in `conformance`
 //! and nothing else changes.
 //!
 //! The store decides nothing: states come from `callout_core`, and the store writes them down under
 //! compare-and-set on the lease.
 
+pub mod alert;
 pub mod clock;
 pub mod enqueue;
 pub mod schema;

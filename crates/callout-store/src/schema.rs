@@ -16,11 +16,18 @@ pub struct Migration {
 }
 
 /// Every step for SQLite, oldest first.
-pub const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "outbox",
-    sql: include_str!("../migrations/sqlite/0001_outbox.sql"),
-}];
+pub const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "outbox",
+        sql: include_str!("../migrations/sqlite/0001_outbox.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "alerts",
+        sql: include_str!("../migrations/sqlite/0002_alerts.sql"),
+    },
+];
 
 /// Where the store notes which steps a database has taken. Part of no step: it comes first.
 pub const VERSION_TABLE: &str = "

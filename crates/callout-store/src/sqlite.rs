@@ -3,6 +3,10 @@
 //! One thread writes, in groups; a few read-only connections read. The files in the folder are named
 //! after what they do: each has its statements right above the functions that run them.
 
+mod alert;
+mod alert_row;
+mod alert_stats;
+mod answer;
 mod attempt;
 mod backup;
 mod body;
@@ -13,6 +17,7 @@ mod connection;
 mod counter;
 mod delivery;
 mod enqueue;
+mod escalate;
 mod fault;
 mod journal;
 mod lease;
@@ -41,8 +46,9 @@ use self::watch::{Bell, Watcher};
 use self::writer::Writer;
 use crate::error::StoreError;
 use crate::model::{
-    ClaimRequest, Claims, CommandRequest, Enqueued, Filter, Found, Health, NewMessage, Page,
-    PlanReport, PlanRequest, PruneReport, PruneRequest, Settled, Settlement, Stats, Story,
+    AnswerRequest, Answered, ClaimRequest, Claims, CommandRequest, Enqueued, EscalateReport,
+    EscalateRequest, Filter, Found, Health, NewMessage, Page, PlanReport, PlanRequest, PruneReport,
+    PruneRequest, Settled, Settlement, Stats, Story,
 };
 use crate::store::Store;
 use async_trait::async_trait;
@@ -137,6 +143,18 @@ impl Store for SqliteStore {
 
     async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError> {
         self.writer.write(move |tx| plan::plan(tx, &ask)).await
+    }
+
+    async fn escalate(&self, ask: EscalateRequest) -> Result<EscalateReport, StoreError> {
+        self.writer.write(move |tx| escalate::escalate(tx, &ask)).await
+    }
+
+    async fn answer(&self, ask: AnswerRequest) -> Result<Answered, StoreError> {
+        self.writer.write(move |tx| answer::answer(tx, &ask)).await
+    }
+
+    async fn alert_of_key(&self, dedup_key: String) -> Result<Option<String>, StoreError> {
+        self.readers.read(move |db| alert::latest_of_key(db, &dedup_key)).await
     }
 
     async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError> {

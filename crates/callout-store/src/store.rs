@@ -2,8 +2,9 @@
 
 use crate::error::StoreError;
 use crate::model::{
-    ClaimRequest, Claims, CommandRequest, Enqueued, Filter, Found, Health, NewMessage, Page,
-    PlanReport, PlanRequest, PruneReport, PruneRequest, Settled, Settlement, Stats, Story,
+    AnswerRequest, Answered, ClaimRequest, Claims, CommandRequest, Enqueued, EscalateReport,
+    EscalateRequest, Filter, Found, Health, NewMessage, Page, PlanReport, PlanRequest, PruneReport,
+    PruneRequest, Settled, Settlement, Stats, Story,
 };
 use async_trait::async_trait;
 use callout_core::id::WorkerId;
@@ -26,6 +27,18 @@ pub trait Store: Send + Sync {
 
     /// Turns new messages into deliveries, all of one message's deliveries or none.
     async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError>;
+
+    /// Tells the next people of alerts that nobody has acknowledged in time. Every decision is made
+    /// once, whoever asks.
+    async fn escalate(&self, ask: EscalateRequest) -> Result<EscalateReport, StoreError>;
+
+    /// Writes down what somebody does about an alert, and calls off what makes no sense any more. A name
+    /// that [`author`](callout_core::alert::author) refuses is [`StoreError::Invalid`].
+    async fn answer(&self, ask: AnswerRequest) -> Result<Answered, StoreError>;
+
+    /// The id of the message whose alert is meant by a dedup key: the one that is not resolved, or else
+    /// the latest.
+    async fn alert_of_key(&self, dedup_key: String) -> Result<Option<String>, StoreError>;
 
     /// Leases due deliveries and spends the channels' limits, in one transaction.
     async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError>;
@@ -76,7 +89,8 @@ pub trait Store: Send + Sync {
     /// How each channel that was ever used fares.
     async fn health(&self) -> Result<Vec<Health>, StoreError>;
 
-    /// Carries out an operator's command. Returns how many deliveries it changed.
+    /// Carries out an operator's command. Returns how many deliveries, or messages without any, it
+    /// changed. Cancelling resolves the message's alert; what was acknowledged or resolved is not replayed.
     async fn command(&self, ask: CommandRequest) -> Result<usize, StoreError>;
 
     /// Deletes old messages that are over, a bounded number at a time.

@@ -34,9 +34,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         mention: vec![],
     };
     let directory = Directory {
-        routes: vec![Route { levels: vec![], labels: vec![], to: vec![ops.name.clone()] }],
+        routes: vec![Route {
+            levels: vec![],
+            labels: vec![],
+            to: vec![ops.name.clone()],
+            escalation: None,
+        }],
         receivers: [(ops.name.clone(), ops)].into(),
         operator: None,
+        follow_up: true,
         retry: RetryPolicy::default(),
     };
 
@@ -57,6 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }],
         transport: Transport::new(Settings::default())?,
         people: People::default(),
+        links: None,
         presence: Presence::beside(&database, WorkerId::new(clock.now(), clock.entropy()))?,
         poll: POLL,
     })

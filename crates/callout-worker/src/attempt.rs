@@ -5,11 +5,13 @@
 
 use crate::{Clock, LaneSetup};
 use callout_channels::Delivered;
-use callout_channels::channel::{Mentions, Outgoing};
+use callout_channels::channel::{Ask, Mentions, Outgoing};
 use callout_channels::transport::Transport;
 use callout_core::level::Level;
 use callout_core::outcome::{Outcome, Reason};
 use callout_core::receiver::Receiver;
+use callout_core::ticket::{Links, TICKET_TTL, Ticket};
+use callout_core::time::Timestamp;
 use callout_store::model::Claimed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +49,24 @@ impl People {
     }
 }
 
-/// Tries once. `None` if the guard had to end it.
+/// What a claimed message asks of its reader, if somebody has to acknowledge it.
+pub(crate) fn ask(claimed: &Claimed, links: Option<&Links>, now: Timestamp) -> Option<Ask> {
+    let telling = claimed.telling.as_ref()?;
+    let ticket = || Ticket {
+        message: claimed.id,
+        receiver: claimed.receiver.clone(),
+        epoch: telling.epoch,
+        expires_at: now + TICKET_TTL,
+    };
+    Some(Ask {
+        url: links.map(|links| links.link(&ticket())),
+        command: format!("callout ack {}", claimed.id),
+        note: telling.note(),
+        telling: telling.place.decision,
+    })
+}
+
+/// Tries once.
 #[tracing::instrument(
     name = "attempt",
     skip_all,
@@ -63,6 +82,7 @@ pub(crate) async fn attempt(
     lane: LaneSetup,
     claimed: Arc<Claimed>,
     mentions: Mentions,
+    ask: Option<Ask>,
     transport: Transport,
     clock: Arc<dyn Clock>,
 ) -> Delivered {
@@ -72,6 +92,7 @@ pub(crate) async fn attempt(
         created_at: claimed.created_at,
         mentions: &mentions,
         plain: claimed.state.place().plain,
+        ask: ask.as_ref(),
     };
     let now = || clock.now();
     let guard = clock.now() + GUARD;

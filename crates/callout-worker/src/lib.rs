@@ -20,6 +20,7 @@ pub use presence::Presence;
 
 use callout_channels::transport::Transport;
 use callout_core::plan::Directory;
+use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
 use callout_store::{Store, StoreError};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub transport: Transport,
     /// People's ids at each provider.
     pub people: People,
+    /// Where people acknowledge; `None`: only by command.
+    pub links: Option<Links>,
     /// Tells this run of the worker from all others, and dead ones from living ones.
     pub presence: Presence,
     /// How often to look although nothing told us to; [`POLL`] outside tests.

@@ -1,10 +1,10 @@
-//! One turn of the worker: settle, plan, claim, start.
+//! One turn of the worker: settle, plan, escalate, claim, start.
 //!
-//! The three requests to the store go out together and share one commit. While it is being written,
+//! The four requests to the store go out together and share one commit. While it is being written,
 //! attempts go on; what ends meanwhile is settled by the next turn, so a busy worker gathers its
 //! writes without ever waiting for more of them.
 
-use crate::attempt::{People, attempt};
+use crate::attempt::{People, ask, attempt};
 use crate::lane::Lane;
 use crate::{Clock, LEASE, Presence, Setup};
 use callout_channels::Delivered;
@@ -13,9 +13,11 @@ use callout_core::delivery::{self, Event, Given, State};
 use callout_core::id::{ChannelName, MessageId};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::plan::{self, Directory};
+use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
 use callout_store::model::{
-    Attempt, ClaimRequest, Claimed, Claims, NewMessage, PlanReport, PlanRequest, Settlement,
+    Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, NewMessage,
+    PlanReport, PlanRequest, Settlement,
 };
 use callout_store::{Store, StoreError};
 use std::collections::{BTreeSet, HashMap};
@@ -26,6 +28,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 /// The most new messages that one turn plans.
 const PLAN_MAX: usize = 256;
+
+/// The most alerts whose escalation one turn looks at.
+const ESCALATE_MAX: usize = 256;
 
 /// What a turn leaves to do.
 pub(crate) struct Turn {
@@ -42,6 +47,7 @@ pub(crate) struct Turner {
     directory: Arc<Directory>,
     transport: Transport,
     people: People,
+    links: Option<Links>,
     presence: Presence,
     poll: Duration,
     lanes: Vec<Lane>,
@@ -72,6 +78,7 @@ impl Turner {
             directory: setup.directory,
             transport: setup.transport,
             people: setup.people,
+            links: setup.links,
             presence: setup.presence,
             poll: setup.poll,
             lanes: setup.lanes.into_iter().map(Lane::new).collect(),
@@ -97,7 +104,7 @@ impl Turner {
         self.flights.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Settles, plans, claims and starts.
+    /// Settles, plans, escalates, claims and starts.
     pub(crate) async fn turn(&mut self) -> Result<Turn, StoreError> {
         if self.owing {
             // What could not be written down comes first: nothing is sent that cannot be recorded.
@@ -107,9 +114,10 @@ impl Turner {
         let now = self.now();
         self.collect_ended();
         let store = self.store.clone();
-        let (settled, planned, claims) = tokio::join!(
+        let (settled, planned, escalated, claims) = tokio::join!(
             settle(store.as_ref(), now, &self.unsettled),
             self.plan(store.as_ref(), now),
+            self.escalate(store.as_ref(), now),
             store.claim(self.ask(now)),
         );
         let reported = self.unsettled.iter().any(|done| done.report.is_some());
@@ -121,9 +129,11 @@ impl Turner {
         let (more, next_at) = (claims.more, claims.next_at);
         self.start(claims);
         settled?;
+        let escalated = escalated?;
+        let due = [next_at, escalated.next_at].into_iter().flatten().min();
         Ok(Turn {
-            more: more || planned?.more || reported,
-            next_at: next_at.unwrap_or(Timestamp::LAST).min(now + self.poll),
+            more: more || planned?.more || escalated.more || reported,
+            next_at: due.unwrap_or(Timestamp::LAST).min(now + self.poll),
         })
     }
 
@@ -140,6 +150,16 @@ impl Turner {
         store
             .plan(PlanRequest { now, directory, limit: PLAN_MAX, entropy: self.clock.entropy() })
             .await
+    }
+
+    async fn escalate(
+        &self,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<EscalateReport, StoreError> {
+        let directory = self.directory.clone();
+        let entropy = self.clock.entropy();
+        store.escalate(EscalateRequest { now, directory, limit: ESCALATE_MAX, entropy }).await
     }
 
     fn ask(&self, now: Timestamp) -> ClaimRequest {
@@ -181,7 +201,8 @@ impl Turner {
         let mentions = self.people.mentions(&claimed, receiver, lane.setup.channel.spec().kind);
         let claimed = Arc::new(claimed);
         let (transport, clock) = (self.transport.clone(), self.clock.clone());
-        let task = attempt(lane.setup.clone(), claimed.clone(), mentions, transport, clock);
+        let ask = ask(&claimed, self.links.as_ref(), self.clock.now());
+        let task = attempt(lane.setup.clone(), claimed.clone(), mentions, ask, transport, clock);
         lane.busy += 1;
         let flight = Flight { claimed, lane: number, started_at: self.clock.now() };
         self.flights.insert(self.tasks.spawn(task).id(), flight);

@@ -29,6 +29,7 @@ pub fn worker(
         lanes: lanes.collect(),
         transport: Transport::new(config.http)?,
         people: People(config.people),
+        links: config.server.links(),
         presence: Presence::beside(&config.store_path, id)?,
         poll: POLL,
     })

@@ -42,12 +42,26 @@ pub enum Command {
     Serve(command::serve::Args),
     /// Enqueue a message
     Send(Box<command::send::Args>),
+    /// Acknowledge an alert: nobody else is told
+    #[command(after_long_help = command::answer::EXIT_CODES)]
+    Ack(command::answer::Args),
+    /// Take an acknowledgment or a resolution back: people are told again
+    #[command(after_long_help = command::answer::EXIT_CODES)]
+    Unack(command::answer::Args),
+    /// Say that an alert's problem is over
+    #[command(after_long_help = command::answer::EXIT_CODES)]
+    Resolve(command::answer::Args),
+    /// Tell the next people of an alert now
+    #[command(after_long_help = command::answer::EXIT_CODES)]
+    Escalate(command::answer::Args),
     /// List messages, newest first
     List(command::list::Args),
     /// Show one message
     Show(command::show::Args),
     /// Tell the whole story of one message in words
-    Why(command::why::Args),
+    Why(command::show::Args),
+    /// Show who would be told what and when, without telling anybody
+    Simulate(command::simulate::Args),
     /// Put dead, expired and cancelled deliveries back
     Replay(command::operate::Args),
     /// Call off deliveries that are not over

@@ -1,5 +1,6 @@
 //! One file for each command, and what they share: configuration, store, failure.
 
+pub mod answer;
 pub mod backup;
 pub mod channels;
 pub mod check;
@@ -14,6 +15,7 @@ pub mod select;
 pub mod send;
 pub mod serve;
 pub mod show;
+pub mod simulate;
 pub mod stats;
 pub mod test;
 pub mod why;
@@ -22,6 +24,7 @@ use crate::cli::{Cli, Command};
 use crate::config::{self, Config, ConfigErrors};
 use crate::{demo, print};
 use callout_store::clock::{Clock as _, SystemClock};
+use callout_store::model::Answer;
 use callout_store::{Create, SqliteStore, StoreError};
 use std::fmt::Display;
 use std::path::Path;
@@ -144,9 +147,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args, named),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, named),
+        Command::Simulate(args) => simulate::run(&args, named),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Send(args) => wait_for(send::run(&args, named)),
+        Command::Ack(args) => wait_for(answer::run(Answer::Acknowledge, &args, named)),
+        Command::Unack(args) => wait_for(answer::run(Answer::Unacknowledge, &args, named)),
+        Command::Resolve(args) => wait_for(answer::run(Answer::Resolve, &args, named)),
+        Command::Escalate(args) => wait_for(answer::run(Answer::Escalate, &args, named)),
         Command::List(args) => wait_for(list::run(&args, named)),
         Command::Show(args) => wait_for(show::run(&args, named)),
         Command::Why(args) => wait_for(why::run(&args, named)),
@@ -176,6 +184,21 @@ pub fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), F
 /// Everything that is wrong with it.
 pub fn config(named: Option<&Path>) -> Result<Config, Failure> {
     Ok(config::load(&config::locate(named)?)?)
+}
+
+/// Refuses a name that is not among those known, and says which one was meant.
+///
+/// # Errors
+/// Wrong usage.
+pub fn check_name(name: &str, what: &str, known: &[&str]) -> Result<(), Failure> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let help = match config::nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("configured: {}", known.join(", ")),
+    };
+    Err(Failure::usage(format!("no {what} is called \"{name}\""), help))
 }
 
 /// Opens the store that the configuration names.

@@ -7,6 +7,7 @@
 
 mod channels;
 mod diagnostic;
+mod escalation;
 mod nearest;
 mod reader;
 mod routing;
@@ -19,6 +20,7 @@ pub use diagnostic::{ConfigErrors, Diagnostic, Place};
 pub use nearest::nearest;
 pub use sections::{Locale, Retention, SCOPES, Scope, Server, Token};
 
+use callout_core::escalation::Policy;
 use callout_core::id::ChannelName;
 use callout_core::plan::Directory;
 use reader::{Book, Environment, Section};
@@ -44,6 +46,8 @@ pub struct Config {
     pub http: callout_channels::Settings,
     /// Routes, receivers, retries.
     pub directory: Directory,
+    /// Every escalation policy by name, whether a route uses it or not.
+    pub policies: BTreeMap<String, Policy>,
     /// Every configured way out.
     pub channels: BTreeMap<ChannelName, ChannelConfig>,
     /// By name, a person's ids by kind of channel.
@@ -101,6 +105,11 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The name of whoever runs the program, if the system tells.
+pub fn login_name() -> Option<String> {
+    ["USER", "LOGNAME"].into_iter().filter_map(environment).find(|name| !name.trim().is_empty())
+}
+
 const SECTIONS: &[&str] = &[
     "locale",
     "store",
@@ -109,6 +118,8 @@ const SECTIONS: &[&str] = &[
     "people",
     "channels",
     "receivers",
+    "escalation",
+    "alerts",
     "retry",
     "operator",
     "routes",
@@ -128,7 +139,9 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
     let http = sections::http(&root);
     let people = sections::people(&root);
     let channels = channels::channels(&root);
-    let directory = routing::directory(&root, &people);
+    let policies = escalation::policies(&root);
+    let directory = routing::directory(&root, &people, &policies);
+    escalation::warn(&root, server.as_ref());
     if source.exposed && book.has_literal_secret.get() {
         let help = format!("chmod 600 {0}, or use {{ env = \"NAME\" }}", source.path.display());
         book.missing_in_file("it contains credentials and other users can read it", help);
@@ -143,6 +156,7 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
             server,
             http,
             directory,
+            policies,
             channels,
             people,
             warnings,

@@ -1,36 +1,49 @@
 //! `callout demo`: the main job, for real, in a temporary folder.
 //!
-//! Real configuration, store, worker and HTTP; only the providers are stand-ins on this machine
-//! (`providers`). Nothing leaves it, nothing stays on it.
+//! Real configuration, store, worker, HTTP and acknowledge page; only the providers are stand-ins on
+//! this machine (`providers`). Nothing leaves it, nothing stays on it.
 
 mod providers;
+mod teller;
 
-use crate::command::{self, Failure};
-use crate::{assemble, config, print};
+use crate::command::{self, Failure, serve};
+use crate::http::ack::Door;
+use crate::http::api::Api;
+use crate::http::auth::Gate;
+use crate::{assemble, config, http, narrate, print};
 use anyhow::Context as _;
-use callout_core::delivery::{State, Wait};
-use callout_core::id::{ChannelName, MessageId};
+use callout_core::alert::Standing;
+use callout_core::id::MessageId;
 use callout_core::level::Level;
 use callout_core::message::{Link, Message};
-use callout_core::time::Timestamp;
-use callout_store::model::{AttemptRecord, NewMessage, Story};
+use callout_store::model::{NewMessage, Story};
 use callout_store::{Create, Store};
 use callout_worker::{Clock, SystemClock, Worker};
 use providers::Providers;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use teller::Teller;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
 
 /// How often the demonstration looks what has become of its message.
 const LOOK: Duration = Duration::from_millis(20);
-/// The demonstration is broken if it has not ended by then.
+/// The demonstration is broken if it has not gone on by then.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it waits for a person to open the page.
+const PERSON: Duration = Duration::from_secs(300);
 
 /// Arguments of `callout demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Lets a critical alert survive a failing provider, and tells what happens as it happens.
+/// Lets a critical alert survive a failing provider and people who do not answer, and tells what happens
+/// as it happens. On a terminal it waits for a person to acknowledge; otherwise it does so itself.
 ///
 /// # Errors
 /// If the machine lets it have no temporary folder or no port, or something is broken.
@@ -41,43 +54,167 @@ pub fn run(_args: &Args) -> Result<(), Failure> {
 async fn show() -> Result<(), Failure> {
     let folder = tempfile::tempdir().context("there is no temporary folder")?;
     let providers = Providers::start().await.context("the stand-in providers cannot start")?;
+    let listener = http::bind(([127, 0, 0, 1], 0).into()).await.context("there is no free port")?;
+    let address = listener.local_addr().context("the listener has no address")?;
     let file = folder.path().join("callout.toml");
-    let text = configuration(&providers);
+    let text = configuration(&providers, address);
     write_private(&file, &text).context("the configuration cannot be written")?;
     print::out(
         "A configuration like yours, but for the endpoints, which lead to stand-ins on this machine:\n",
     );
     text.lines().for_each(|line| print::out(format_args!("    {line}")));
 
-    let config = config::load(&file)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store: Arc<dyn Store> = Arc::new(command::open(&config, Create::IfMissing)?);
-    let mut worker = Worker::spawn(assemble::worker(config, store.clone(), clock.clone())?)
-        .await
-        .context("the worker cannot start")?;
-
+    let stage = Stage::start(&file, listener).await?;
     let message = alert();
-    let created_at = clock.now();
     print::out(format_args!("\nAn application enqueues: {} {:?}\n", message.level, message.title));
-    let id = MessageId::new(created_at, clock.entropy());
-    for enqueued in store.enqueue(vec![NewMessage { id, created_at, message }]).await? {
-        enqueued?;
+    let id = stage.enqueue(message).await?;
+    let mut teller = Teller::new(stage.clock.now());
+    // The second people have been told, and the provider has said so.
+    stage.until(id, &mut teller, PATIENCE, |story| accepted(story) >= 2).await?;
+    let link = providers.link().context("the second people got no link")?;
+    let person = acknowledge(&link, address)?;
+    let taken = |story: &Story| {
+        story.alert.as_ref().is_some_and(|a| a.state.standing() == Standing::Acknowledged)
+    };
+    let story = stage.until(id, &mut teller, PERSON, taken).await?;
+    person.abort();
+    let heard = |_: &Story| providers.slack_has_heard("Acknowledged by");
+    stage.until(id, &mut teller, PATIENCE, heard).await?;
+    print::out("\nNobody else is told, and those who were hear who has it.");
+    print::out("The whole story, as `callout why` tells it:\n");
+    let zone = jiff::tz::TimeZone::system();
+    for line in narrate::story(&story, stage.clock.now(), &zone).lines() {
+        print::out(format_args!("    {line}"));
     }
-    follow(store.as_ref(), clock.as_ref(), id).await?;
-    worker.stop();
-    worker.ended().await.context("the worker did not end in good order")?;
-    print::out(format_args!(
-        "\nWhat the stand-in for WeCom received:\n\n    {}",
-        providers.received_by_wecom()
-    ));
+    stage.end().await?;
     print::out("\nNow for real: `callout init` writes a configuration, `callout serve` runs it.");
     Ok(())
 }
 
+/// How many deliveries the providers took.
+fn accepted(story: &Story) -> usize {
+    story.deliveries.iter().filter(|delivery| delivery.state.name() == "accepted").count()
+}
+
+/// The running program.
+struct Stage {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    worker: Worker,
+    server: tokio::task::JoinHandle<()>,
+    /// Dropped when the server shall end.
+    stop: watch::Sender<()>,
+}
+
+impl Stage {
+    async fn start(file: &Path, listener: TcpListener) -> Result<Self, Failure> {
+        let config = config::load(file)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store: Arc<dyn Store> = Arc::new(command::open(&config, Create::IfMissing)?);
+        let gate = Gate::new(config.server.tokens.clone());
+        let setup = assemble::worker(config, store.clone(), clock.clone())?;
+        let (directory, door) = (setup.directory.clone(), Door::new(setup.links.clone()));
+        let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
+        let api = Api {
+            store: store.clone(),
+            clock: clock.clone(),
+            directory,
+            gate,
+            door,
+            worker: worker.status(),
+            stopping: AtomicBool::new(false),
+        };
+        let (stop, stopped) = watch::channel(());
+        let server = tokio::spawn(http::serve(listener, Arc::new(api), serve::until(stopped)));
+        Ok(Self { store, clock, worker, server, stop })
+    }
+
+    async fn enqueue(&self, message: Message) -> Result<MessageId, Failure> {
+        let created_at = self.clock.now();
+        let id = MessageId::new(created_at, self.clock.entropy());
+        for enqueued in self.store.enqueue(vec![NewMessage { id, created_at, message }]).await? {
+            enqueued?;
+        }
+        Ok(id)
+    }
+
+    /// Tells what happens until `over` holds.
+    async fn until(
+        &self,
+        id: MessageId,
+        teller: &mut Teller,
+        patience: Duration,
+        over: impl Fn(&Story) -> bool,
+    ) -> Result<Story, Failure> {
+        let start = self.clock.now();
+        while self.clock.now().since(start) < patience {
+            let story = self.store.story(id.to_string()).await?.context("the message is gone")?;
+            teller.tell(&story);
+            if over(&story) {
+                return Ok(story);
+            }
+            self.clock.wait_until(self.clock.now() + LOOK).await;
+        }
+        Err(Failure::new("the demonstration did not go on", "report it, with what it printed"))
+    }
+
+    async fn end(mut self) -> Result<(), Failure> {
+        self.worker.stop();
+        self.worker.ended().await.context("the worker did not end in good order")?;
+        drop(self.stop);
+        self.server.await.context("the HTTP server failed")?;
+        Ok(())
+    }
+}
+
+/// Lets a person press the button, or presses it. Ends when the button is pressed by other hands.
+fn acknowledge(link: &str, address: SocketAddr) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let path = link.find("/a/").and_then(|at| link.get(at..)).context("the link leads nowhere")?;
+    let path = path.to_owned();
+    let (press, pressed) = oneshot::channel();
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        print::out(format_args!("\nOpen the link that the second people got, and acknowledge:\n"));
+        print::out(format_args!("    {link}\n\nor press Enter here.\n"));
+        // Nobody waits for this thread: it may hang at the terminal for as long as it likes.
+        std::thread::spawn(move || {
+            if std::io::stdin().read_line(&mut String::new()).is_ok() {
+                let _gone = press.send(());
+            }
+        });
+    } else {
+        let _heard = press.send(());
+    }
+    Ok(tokio::spawn(async move {
+        if pressed.await.is_ok()
+            && let Err(error) = submit(&path, address).await
+        {
+            print::warning(format_args!("the form could not be sent: {error}"));
+        }
+    }))
+}
+
+/// Sends the page's form as a browser does.
+async fn submit(path: &str, address: SocketAddr) -> std::io::Result<()> {
+    let form = "action=ack&name=Lin";
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    stream.read_to_end(&mut Vec::new()).await.map(drop)
+}
+
 /// The file that `show` runs on.
-fn configuration(providers: &Providers) -> String {
+fn configuration(providers: &Providers, address: SocketAddr) -> String {
     format!(
-        r#"[channels.ops-dingtalk]
+        r#"[server]
+listen = "{address}"
+public_url = "http://{address}"        # where acknowledge links lead
+ack_key = "a-key-for-this-demonstration-only"
+
+[channels.ops-dingtalk]
 kind = "dingtalk"
 access_token = "demo-access-token"
 sign_key = "SECdemo-sign-key"
@@ -88,20 +225,32 @@ kind = "wecom"
 key = "demo-robot-key"
 endpoint = "{}"
 
+[channels.lead-slack]
+kind = "slack"
+webhook_url = "{}"
+
 [receivers.ops]
-channels = ["ops-dingtalk", "ops-wecom"]
+channels = ["ops-dingtalk", "ops-wecom"]     # failover: the first that accepts
+
+[receivers.lead]
+channels = ["lead-slack"]
+
+[escalation.night]                           # escalation: the next people
+steps = [{{ to = ["ops"], ack_within = "4s" }}, {{ to = ["lead"], ack_within = "10m" }}]
 
 [retry]
-base = "1s"                  # 2s unless you say otherwise; this is a demonstration
+base = "1s"                                  # 2s unless you say otherwise; this is a demonstration
 
 [operator]
 receiver = "ops"
 
 [[routes]]
 to = ["ops"]
+escalation = "night"
 "#,
         providers.dingtalk(),
         providers.wecom(),
+        providers.slack(),
     )
 }
 
@@ -122,89 +271,4 @@ fn alert() -> Message {
     let url = "https://wiki.example.com/runbooks/disk".to_owned();
     message.links.push(Link { text: "Runbook".to_owned(), url });
     message
-}
-
-/// Tells what happens to a message as it happens, until it is over.
-async fn follow(store: &dyn Store, clock: &dyn Clock, id: MessageId) -> Result<(), Failure> {
-    let start = clock.now();
-    let mut teller = Teller { start, routed: false, told: 0, announced: false };
-    while clock.now().since(start) < PATIENCE {
-        let story = store.story(id.to_string()).await?.context("the message is gone")?;
-        teller.tell(&story);
-        if let Some(settled_at) = story.summary.settled_at {
-            teller.line(settled_at, format_args!("the message is {}", story.summary.state.name()));
-            return match story.summary.state {
-                callout_core::plan::MessageState::Accepted => Ok(()),
-                _ => Err(Failure::new(
-                    "the demonstration did not end well",
-                    format_args!("report it, with: {story:?}"),
-                )),
-            };
-        }
-        clock.wait_until(clock.now() + LOOK).await;
-    }
-    Err(Failure::new("the demonstration did not end", "report it, with what it printed"))
-}
-
-/// Remembers what was told already.
-struct Teller {
-    start: Timestamp,
-    routed: bool,
-    /// Attempts told.
-    told: usize,
-    /// Whether the wait for the attempt after those was told.
-    announced: bool,
-}
-
-impl Teller {
-    fn line(&self, at: Timestamp, what: impl std::fmt::Display) {
-        let seconds = at.since(self.start).as_secs_f64();
-        print::out(format_args!("  +{seconds:>6.3}s  {what}"));
-    }
-
-    fn tell(&mut self, story: &Story) {
-        let Some(delivery) = story.deliveries.first() else { return };
-        if !self.routed {
-            let why = story.why.as_deref().unwrap_or_default();
-            self.line(
-                story.summary.created_at,
-                format_args!("{why}, so {} is told", delivery.receiver),
-            );
-            self.routed = true;
-        }
-        let mut last_end = self.start;
-        for (n, attempt) in delivery.attempts.iter().enumerate() {
-            if n >= self.told {
-                self.announce(last_end, attempt.wait, attempt.due_at, &attempt.channel);
-                self.attempt(attempt);
-                self.told = n + 1;
-                self.announced = false;
-            }
-            last_end = attempt.started_at + attempt.duration;
-        }
-        if let State::Ready { at, wait, place } = &delivery.state {
-            self.announce(last_end, *wait, *at, &place.channel);
-            self.announced = true;
-        }
-    }
-
-    fn attempt(&self, attempt: &AttemptRecord) {
-        let code = attempt.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
-        self.line(
-            attempt.started_at + attempt.duration,
-            format_args!("{:<14}{:<11}{code}{}", attempt.channel, attempt.outcome, attempt.detail),
-        );
-    }
-
-    fn announce(&self, from: Timestamp, wait: Wait, due_at: Timestamp, channel: &ChannelName) {
-        match wait {
-            _ if self.announced => (),
-            Wait::New => (),
-            Wait::Failover => self.line(from, format_args!("failover to {channel}")),
-            wait => {
-                let seconds = due_at.since(from).as_secs_f64();
-                self.line(from, format_args!("{}: {channel} again in {seconds:.1}s", wait.name()));
-            }
-        }
-    }
 }

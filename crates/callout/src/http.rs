@@ -1,13 +1,16 @@
-//! The HTTP server: the API for producers and operators, health and metrics.
+//! The HTTP server: the API for producers and operators, the acknowledge page, health and metrics.
 //!
 //! It has an accept loop of its own because a server in front of people and strangers has to limit what
 //! each of them may hold: the time a request takes, connections in all and from one address. Nothing
-//! answers without a credential but `/healthz` and `/readyz`.
+//! answers without a credential but `/healthz` and `/readyz`; the link to an acknowledge page is one.
 
+pub(crate) mod ack;
+mod alert;
 mod answer;
 pub(crate) mod api;
 pub(crate) mod auth;
 mod metrics;
+mod tries;
 
 use api::Api;
 use axum::extract::ConnectInfo;

@@ -3,6 +3,8 @@
 //! Keys are always present; what is not known is null. Times are RFC 3339 in UTC with milliseconds,
 //! lengths of time are whole milliseconds in keys that end with `_ms`.
 
+pub mod alert;
+
 use crate::config::ChannelConfig;
 use crate::narrate;
 use callout_channels::channel::Spec;
@@ -30,7 +32,7 @@ pub fn ms(length: Duration) -> u64 {
 }
 
 /// One message in a list: `{"id","state","level","title","created_at","settled_at","deliveries":
-/// [{"receiver","state"}]}`.
+/// [{"receiver","state"}],"alert"}`, the last as [`alert::summary`] or null.
 pub fn summary(summary: &Summary) -> Value {
     let deliveries = summary.deliveries.iter().map(
         |(receiver, standing)| json!({ "receiver": receiver.as_str(), "state": standing.name() }),
@@ -43,6 +45,7 @@ pub fn summary(summary: &Summary) -> Value {
         "created_at": time(summary.created_at),
         "settled_at": summary.settled_at.map(time),
         "deliveries": deliveries.collect::<Vec<_>>(),
+        "alert": summary.alert.as_ref().map(alert::summary),
     })
 }
 
@@ -53,10 +56,14 @@ pub fn page(page: &Page) -> Value {
 
 /// Everything about one message: `{"id","state","level","title","created_at","settled_at","why",
 /// "damaged","body","labels","links","images","attachments":[{"name","bytes"}],"mentions","to",
-/// "native","idempotency_key","dedup_key","delay_ms","ttl_ms","deliveries":[{"id","receiver","state",
+/// "native","idempotency_key","dedup_key","delay_ms","ttl_ms","require_ack","ack_within_ms","resolve",
+/// "alert","belongs_to","deliveries":[{"id","receiver","state",
 /// "channel","next_at","wait","cause","round","tries","failover_at","expires_at","ended_at",
 /// "attempts":[{"number","channel","outcome","code","detail","started_at","duration_ms","due_at",
-/// "wait","late"}]}],"journal":[{"at","event","detail"}]}`.
+/// "wait","late"}]}],"journal":[{"at","event","detail","by","via","origin"}]}`.
+///
+/// `alert` is as [`alert::alert`], null if nobody has to acknowledge the message; `belongs_to` is the id
+/// of the message whose alert this one was counted with, joined or resolved.
 ///
 /// A try that is under way is an attempt whose `outcome` is null. Of a message that cannot be read,
 /// `damaged` says why and its parts are null.
@@ -71,6 +78,8 @@ pub fn story(story: &Story) -> Value {
         "settled_at": summary.settled_at.map(time),
         "why": story.why,
         "damaged": story.message.as_ref().err(),
+        "alert": story.alert.as_ref().map(|known| alert::alert(known, &story.journal)),
+        "belongs_to": story.belongs_to,
         "deliveries": story.deliveries.iter().map(delivery).collect::<Vec<_>>(),
         "journal": story.journal.iter().map(journal_entry).collect::<Vec<_>>(),
     });
@@ -95,6 +104,9 @@ fn parts(message: Option<&Message>) -> Map<String, Value> {
         ("dedup_key", part(|m| json!(m.dedup_key))),
         ("delay_ms", part(|m| json!(m.delay.map(ms)))),
         ("ttl_ms", part(|m| json!(m.ttl.map(ms)))),
+        ("require_ack", part(|m| json!(m.require_ack))),
+        ("ack_within_ms", part(|m| json!(m.ack_within.map(ms)))),
+        ("resolve", part(|m| json!(m.resolve))),
     ];
     parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
@@ -168,7 +180,14 @@ fn running(delivery: &Delivery) -> Option<Value> {
 }
 
 fn journal_entry(entry: &JournalEntry) -> Value {
-    json!({ "at": time(entry.at), "event": entry.event, "detail": entry.detail })
+    json!({
+        "at": time(entry.at),
+        "event": entry.event,
+        "detail": entry.detail,
+        "by": entry.by,
+        "via": entry.via,
+        "origin": entry.origin,
+    })
 }
 
 /// A [`story`] with `"story"`, the same in words, line by line.
@@ -181,9 +200,11 @@ pub fn why(told: &Story, now: Timestamp) -> Value {
     all
 }
 
-/// Counts and times: `{"messages":{"pending","accepted","cancelled","expired","dead"},
+/// Counts and times: `{"messages":{"pending","merged","accepted","cancelled","expired","dead"},
 /// "deliveries":[{"channel","state","count"}],"attempts":[{"channel","outcome","count"}],
-/// "oldest_due_ms","accept_latency_ms":{"p50","p90","p99"}}`.
+/// "oldest_due_ms","accept_latency_ms":{"p50","p90","p99"},"alerts"}`, where `alerts` is
+/// `{"open","acknowledged","exhausted","levels":[{"level",C}],"receivers":[{"receiver",C}]}` and C is
+/// `"total","open","escalated","exhausted","time_to_ack_ms":{"p50","p90"}`.
 pub fn stats(stats: &Stats) -> Value {
     let count =
         |state| -> u64 { stats.messages.iter().filter(|(s, _)| *s == state).map(|(_, n)| n).sum() };
@@ -206,6 +227,7 @@ pub fn stats(stats: &Stats) -> Value {
         "attempts": attempts.collect::<Vec<_>>(),
         "oldest_due_ms": stats.oldest_due.map(ms),
         "accept_latency_ms": latency,
+        "alerts": alert::stats(&stats.alerts),
     })
 }
 

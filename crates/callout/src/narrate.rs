@@ -1,11 +1,13 @@
 //! A message's story in words: where it went and why, what each try brought, what it waited for, and
 //! what happens next.
 
+pub mod alert;
+
 use crate::print::local_in;
 use callout_core::delivery::{Cause, State, Wait};
 use callout_core::plan::MessageState;
 use callout_core::time::{Timestamp, format_duration};
-use callout_store::model::{AttemptRecord, Delivery, Story};
+use callout_store::model::{AttemptRecord, Delivery, JournalEntry, Story};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -34,10 +36,21 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
     for delivery in &story.deliveries {
         tell_delivery(&mut text, delivery, summary.created_at, now, zone);
     }
-    if !story.journal.is_empty() {
+    if let Some(owner) = &story.belongs_to {
+        _ = writeln!(
+            text,
+            "\nit belongs to the alert of {owner}; `callout why {owner}` tells that"
+        );
+    }
+    if let Some(about) = &story.alert {
+        alert::tell(&mut text, &summary.id, about, &story.journal, now, zone);
+    }
+    let is_rest = |entry: &&JournalEntry| story.alert.is_none() || !alert::is_deed(entry);
+    let rest: Vec<&JournalEntry> = story.journal.iter().filter(is_rest).collect();
+    if !rest.is_empty() {
         _ = writeln!(text, "\nalso");
     }
-    for entry in &story.journal {
+    for entry in rest {
         _ = writeln!(text, "  {}  {}: {}", at(entry.at), entry.event, entry.detail);
     }
     text
@@ -69,6 +82,9 @@ const WHAT_HOLDS_IT_UP: &str = "no worker runs, its rate limit is used up, it is
 fn without_deliveries(state: MessageState) -> &'static str {
     match state {
         MessageState::Dead => "it was set aside and is not sent to anybody; the operator is told",
+        MessageState::Merged => {
+            "it was counted with an alert that was open already, and sent to nobody"
+        }
         MessageState::Cancelled => "it was called off before anybody was told",
         MessageState::Pending | MessageState::Accepted | MessageState::Expired => {
             "nobody is told; it is only recorded"
@@ -165,6 +181,7 @@ fn next(delivery: &Delivery, now: Timestamp, zone: &TimeZone) -> String {
 pub fn reason(wait: Wait) -> &'static str {
     match wait {
         Wait::New => "it is new",
+        Wait::Escalated => "it was their turn in the alert's escalation",
         Wait::Delay => "its producer asked for a delay",
         Wait::Backoff => "backoff after a failed try",
         Wait::Throttled => "the provider asked for patience",

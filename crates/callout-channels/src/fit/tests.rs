@@ -57,6 +57,20 @@ fn mentions_and_tags_lose_their_power_and_addresses_stay() {
 }
 
 #[test]
+fn code_is_left_alone_where_that_is_asked_for_and_its_surroundings_are_not() {
+    for (loud, calm) in [
+        ("`@a` @a", "`@a` @\u{200b}a"),
+        ("@a `@b` @c `@d", "@\u{200b}a `@b` @\u{200b}c `@\u{200b}d"),
+        ("`@a\n@b`", "`@\u{200b}a\n@\u{200b}b`"),
+        ("```\n@a\n\n<b>\n```\n@c\n", "```\n@a\n\n<b>\n```\n@\u{200b}c\n"),
+        ("``", "``"),
+        ("", ""),
+    ] {
+        assert_eq!(quiet_prose(loud), calm, "{loud}");
+    }
+}
+
+#[test]
 fn long_texts_are_split_with_whole_fences() {
     let pieces = split("```\naaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbb\nccc\n```\nend", 40, 9);
     assert_eq!(
@@ -95,6 +109,7 @@ proptest! {
         }
         let calm = quiet(&line(&text));
         prop_assert!(!calm.contains("<@") && !calm.contains("@all"));
+        prop_assert_eq!(quiet_prose(&text).replace(INVISIBLE, ""), text.replace(INVISIBLE, ""));
         inline(&super::text(&text));
         link_target(&text);
         crate::mrkdwn::convert(&text);

@@ -1,7 +1,7 @@
 //! The client against a server of a few lines, on loopback only.
 
 use super::*;
-use crate::channel::{Mentions, Outgoing};
+use crate::channel::{Ask, Mentions, Outgoing};
 use crate::{Channel, Delivered};
 use callout_core::id::MessageId;
 use callout_core::level::Level;
@@ -243,11 +243,20 @@ fn wrong_settings_are_told_apart() {
 }
 
 async fn deliver(kind: &str, settings: serde_json::Value, message: &Message) -> Delivered {
+    deliver_asking(kind, settings, message, None).await
+}
+
+async fn deliver_asking(
+    kind: &str,
+    settings: serde_json::Value,
+    message: &Message,
+    ask: Option<&Ask>,
+) -> Delivered {
     let channel = Channel::build(kind, settings).unwrap();
     let now = Timestamp::from_unix_ms(1_717_171_717_171).unwrap();
     let mentions = Mentions { all: true, ids: Vec::new() };
     let id = MessageId::new(now, [7; 10]);
-    let out = Outgoing { message, id, created_at: now, mentions: &mentions, plain: false };
+    let out = Outgoing { message, id, created_at: now, mentions: &mentions, plain: false, ask };
     let transport = transport();
     let clock = move || now;
     let attempt = channel.deliver(&transport, &out, &clock);
@@ -317,4 +326,32 @@ async fn redirects_refusals_and_echoes_are_told_without_credentials() {
     message.native.insert("dingtalk".into(), json!({ "x": "y".repeat(30_000) }));
     let refused = deliver("dingtalk", json!({ "access_token": TOKEN }), &message).await;
     assert_eq!((refused.sends, refused.outcome.name()), (0, "rejected"));
+}
+
+#[tokio::test]
+async fn an_echo_of_the_link_is_hidden_in_the_outcome_and_in_what_follows_it() {
+    let ask = Ask {
+        url: Some(Secret::new("https://c.example/a/t1cket-t1cket")),
+        command: "callout ack 1".to_owned(),
+        note: None,
+        telling: 1,
+    };
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 27\r\nconnection: close\r\n\r\n{\"errcode\":0,\"errmsg\":\"ok\"}";
+    let echo = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\nconnection: close\r\n\r\n{\"errcode\":430101,\"errmsg\":\"unsafe t1cket-t1cket\"}";
+    let mut server = serve(vec![Reply::Bytes(echo), Reply::Bytes(ok), Reply::Bytes(echo)]).await;
+    let endpoint = format!("http://{}/send", server.address);
+    let settings = json!({ "access_token": TOKEN, "endpoint": endpoint });
+    let mut message = Message::new(Level::Error, "x");
+    let refused = deliver_asking("dingtalk", settings.clone(), &message, Some(&ask)).await;
+    assert_eq!(refused.outcome.reason().to_string(), "430101: unsafe ***");
+    message.native.insert("dingtalk".to_owned(), json!({ "own": 1 }));
+    let accepted = deliver_asking("dingtalk", settings, &message, Some(&ask)).await;
+    assert_eq!(accepted.sends, 2);
+    assert_eq!(
+        accepted.outcome.reason().to_string(),
+        "0: ok; what should have followed failed: rejected 430101: unsafe ***"
+    );
+    server.requests.recv().await.unwrap();
+    assert!(server.requests.recv().await.unwrap().ends_with("{\"own\":1}"));
+    assert!(server.requests.recv().await.unwrap().contains("t1cket-t1cket"));
 }

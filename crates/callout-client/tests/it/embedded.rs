@@ -3,62 +3,14 @@
 //! `scripts/client-range` runs this file against the oldest and the newest rusqlite as well, so it
 //! uses nothing that only one of them has.
 
+use crate::app::{App, connect};
 use crate::rows::rows;
-use callout_client::rusqlite::{self, Connection, Transaction, TransactionBehavior};
+use callout_client::rusqlite::{self, Connection, TransactionBehavior};
 use callout_client::{
-    Error, Level, Message, MessageId, Receipt, Row, Statement, check, enqueue, enqueue_best_effort,
+    Error, Level, Message, MessageId, Receipt, Statement, check, enqueue, enqueue_best_effort,
     install,
 };
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// An application's database with an order and a message that must not change.
-struct App {
-    folder: tempfile::TempDir,
-    conn: Connection,
-    bystander: Row,
-}
-
-impl App {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let conn = connect(&folder.path().join("app.db"));
-        install(&conn).unwrap();
-        conn.execute_batch("CREATE TABLE orders (id INTEGER PRIMARY KEY)").unwrap();
-        let message = Message::new(Level::Info, "bystander").with_idempotency_key("bystander");
-        enqueue(&conn, &message).unwrap();
-        let bystander = rows(&conn).remove(0);
-        Self { folder, conn, bystander }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("app.db")
-    }
-
-    fn begin(&mut self) -> Transaction<'_> {
-        self.conn.transaction_with_behavior(TransactionBehavior::Immediate).unwrap()
-    }
-
-    /// What is there besides the bystander, which must be as it was.
-    #[track_caller]
-    fn others(&self) -> Vec<Row> {
-        let mut rows = rows(&self.conn);
-        assert_eq!(rows.remove(0), self.bystander);
-        rows
-    }
-
-    fn orders(&self) -> i64 {
-        self.conn.query_row("SELECT count(*) FROM orders", [], |row| row.get(0)).unwrap()
-    }
-}
-
-fn connect(path: &std::path::Path) -> Connection {
-    let conn = Connection::open(path).unwrap();
-    conn.busy_timeout(Duration::from_secs(60)).unwrap();
-    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
-    conn.pragma_update(None, "synchronous", "FULL").unwrap();
-    conn
-}
 
 fn disk_full() -> Message {
     Message::new(Level::Critical, "磁盘满 disk full")
@@ -191,7 +143,7 @@ fn an_invalid_message_changes_nothing() {
         ),
         (
             disk_full().with_ttl(Duration::ZERO),
-            "the message was refused: ttl is not between 1s and 4w2d",
+            "the message was refused: ttl is not between 1s and 30d",
         ),
     ] {
         let error = enqueue(&app.conn, &message).unwrap_err();

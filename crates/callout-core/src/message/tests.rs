@@ -45,8 +45,8 @@ fn what_may_be_enqueued() {
         expect!["links[0].url is not an http:// or https:// address"],
     );
     check(|m| m.to = vec!["ops".into(); 17], expect!["to has 17 entries; at most 16 fit"]);
-    check(|m| m.ttl = Some(Duration::ZERO), expect!["ttl is not between 1s and 4w2d"]);
-    check(|m| m.delay = Some(Duration::MAX), expect!["delay is longer than 52w2d"]);
+    check(|m| m.ttl = Some(Duration::ZERO), expect!["ttl is not between 1s and 30d"]);
+    check(|m| m.delay = Some(Duration::MAX), expect!["delay is longer than 366d"]);
     check(
         |m| m.idempotency_key = Some(String::new()),
         expect!["idempotency_key is empty; give it at least one visible character"],
@@ -63,6 +63,61 @@ fn what_may_be_enqueued() {
         |m| m.attachments = vec![Attachment { name: "a.log".into(), base64: "A".repeat(300_000) }],
         expect!["message has 300085 bytes as JSON; at most 262144 fit"],
     );
+}
+
+#[test]
+fn what_may_be_said_about_acknowledgment() {
+    let ask = |within: Duration| {
+        move |m: &mut Message| {
+            m.require_ack = true;
+            m.ack_within = Some(within);
+        }
+    };
+    check(|m| m.require_ack = true, expect!["fine"]);
+    check(ask(Duration::from_secs(1)), expect!["fine"]);
+    check(ask(Duration::from_secs(7 * 86_400)), expect!["fine"]);
+    check(ask(Duration::from_millis(999)), expect!["ack_within is not between 1s and 7d"]);
+    check(ask(Duration::from_secs(7 * 86_400 + 1)), expect!["ack_within is not between 1s and 7d"]);
+    check(ask(Duration::ZERO), expect!["ack_within is not between 1s and 7d"]);
+    check(
+        |m| m.ack_within = Some(Duration::from_secs(60)),
+        expect!["ack_within has a meaning only with require_ack; set that too"],
+    );
+    check(|m| m.resolve = true, expect!["resolve needs the dedup_key of the problem that is over"]);
+    check(|m| *m = Message::resolved("db-1/disk"), expect!["fine"]);
+    check(
+        |m| *m = Message::resolved("db-1/disk").with_require_ack(),
+        expect!["resolve and require_ack exclude each other"],
+    );
+    check(|m| *m = Message::resolved("x".repeat(256)), expect!["fine"]);
+    check(
+        |m| *m = Message::resolved("x".repeat(257)),
+        expect!["dedup_key has 257 bytes; at most 256 fit"],
+    );
+    check(
+        |m| *m = Message::resolved(""),
+        expect!["dedup_key is empty; give it at least one visible character"],
+    );
+    check(
+        |m| m.dedup_key = Some("a\nb".into()),
+        expect![[r#"dedup_key contains the control character '\n'; it has to be one plain line"#]],
+    );
+}
+
+#[test]
+fn asking_for_an_answer_reads_back_from_json() {
+    let message = Message::new(Level::Critical, "disk full")
+        .with_dedup_key("db-1/disk")
+        .with_ack_within(Duration::from_secs(90));
+    let json = serde_json::to_string(&message).unwrap();
+    expect![[r#"{"level":"critical","title":"disk full","dedup_key":"db-1/disk","require_ack":true,"ack_within":"1m30s"}"#]].assert_eq(&json);
+    assert_eq!(serde_json::from_str::<Message>(&json).unwrap(), message);
+    let over = serde_json::to_string(&Message::resolved("db-1/disk")).unwrap();
+    expect![[
+        r#"{"level":"info","title":"Resolved: db-1/disk","dedup_key":"db-1/disk","resolve":true}"#
+    ]]
+    .assert_eq(&over);
+    assert_eq!(serde_json::from_str::<Message>(&over).unwrap(), Message::resolved("db-1/disk"));
 }
 
 #[test]

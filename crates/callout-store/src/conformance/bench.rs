@@ -2,11 +2,14 @@
 
 use super::Backend;
 use crate::model::{
-    Attempt, ClaimRequest, Claimed, Claims, Command, CommandRequest, LaneAsk, NewMessage,
-    PlanReport, PlanRequest, Settled, Settlement, Story,
+    Alert, Answer, AnswerRequest, Answered, Attempt, ClaimRequest, Claimed, Claims, Command,
+    CommandRequest, EscalateReport, EscalateRequest, LaneAsk, NewMessage, PlanReport, PlanRequest,
+    Settled, Settlement, StepRecord, Story,
 };
 use crate::store::Store;
+use callout_core::alert::Via;
 use callout_core::delivery::{self, Event, State};
+use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, ReceiverName, WorkerId};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -22,33 +25,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a lease lasts here.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
 /// Seconds after the start of the check.
-pub(super) fn at(seconds: u64) -> Timestamp {
+pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_ms(1_700_000_000_000).unwrap() + Duration::from_secs(seconds)
 }
 
 /// Ten bytes nobody in this process has seen.
-pub(super) fn entropy() -> [u8; 10] {
+pub(crate) fn entropy() -> [u8; 10] {
     crate::clock::entropy()
 }
 
-pub(super) fn worker(n: u8) -> WorkerId {
+pub(crate) fn worker(n: u8) -> WorkerId {
     WorkerId::new(at(0), [n; 10])
 }
 
 /// A store, its configuration and its channels' limits.
-pub(super) struct Bench {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) directory: Arc<Directory>,
-    pub(super) lanes: Vec<LaneAsk>,
+pub(crate) struct Bench {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) lanes: Vec<LaneAsk>,
 }
 
 impl Bench {
     /// Two receivers: `ops` with the channels `a` and `b`, `lead` with `c`. Messages labelled
-    /// `for=both` go to both, critical ones and all others to `ops`.
-    pub(super) async fn new(backend: &dyn Backend) -> Self {
+    /// `for=both` go to both, critical ones and all others to `ops`. Those labelled `for=alert` have to be
+    /// acknowledged: `ops` has 5 minutes, then `lead` has 10, and that twice.
+    pub(crate) async fn new(backend: &dyn Backend) -> Self {
         let receiver = |name: &str, channels: &[&str]| {
             let name: ReceiverName = name.parse().unwrap();
             let channels = channels.iter().map(|name| name.parse().unwrap()).collect();
@@ -65,17 +69,20 @@ impl Bench {
             levels: vec![],
             labels: labels.iter().map(|text| text.parse().unwrap()).collect(),
             to: to.iter().map(|name| name.parse().unwrap()).collect(),
+            escalation: None,
         };
         let directory = Directory {
             routes: vec![
                 route(&["for=both"], &["ops", "lead"]),
                 route(&["for=nobody"], &[]),
                 route(&["for=lead"], &["lead"]),
+                Route { escalation: Some(policy()), ..route(&["for=alert"], &["ops"]) },
                 route(&[], &["ops"]),
             ],
             receivers: [receiver("ops", &["a", "b"]), receiver("lead", &["c"])].into(),
             operator: Some("lead".parse().unwrap()),
             retry: RetryPolicy::default(),
+            follow_up: true,
         };
         let lane = |name: &str| LaneAsk {
             channel: name.parse().unwrap(),
@@ -89,12 +96,12 @@ impl Bench {
         }
     }
 
-    pub(super) fn lane(&mut self, name: &str) -> &mut LaneAsk {
+    pub(crate) fn lane(&mut self, name: &str) -> &mut LaneAsk {
         self.lanes.iter_mut().find(|lane| lane.channel.as_str() == name).unwrap()
     }
 
     /// Enqueues a message dated at second 0 and returns its id.
-    pub(super) async fn enqueue(&self, message: Message) -> String {
+    pub(crate) async fn enqueue(&self, message: Message) -> String {
         let new = new(message);
         let id = new.id.to_string();
         let results = self.store.enqueue(vec![new]).await.unwrap();
@@ -102,17 +109,84 @@ impl Bench {
         id
     }
 
-    pub(super) async fn send(&self, level: Level, title: &str) -> String {
+    pub(crate) async fn send(&self, level: Level, title: &str) -> String {
         self.enqueue(Message::new(level, title)).await
     }
 
-    pub(super) async fn plan(&self, now: Timestamp) -> PlanReport {
+    pub(crate) async fn plan(&self, now: Timestamp) -> PlanReport {
         let directory = Arc::clone(&self.directory);
         let ask = PlanRequest { now, directory, limit: 100, entropy: entropy() };
         self.store.plan(ask).await.unwrap()
     }
 
-    pub(super) async fn claim_as(&self, n: u8, now: Timestamp) -> Claims {
+    pub(crate) async fn escalate(&self, now: Timestamp) -> EscalateReport {
+        let directory = Arc::clone(&self.directory);
+        let ask = EscalateRequest { now, directory, limit: 100, entropy: entropy() };
+        self.store.escalate(ask).await.unwrap()
+    }
+
+    /// What `fox` says on the command line.
+    pub(crate) async fn answer(&self, id: &str, answer: Answer, now: Timestamp) -> Answered {
+        self.store.answer(self.ask(id, answer, now)).await.unwrap()
+    }
+
+    pub(crate) fn ask(&self, id: &str, answer: Answer, now: Timestamp) -> AnswerRequest {
+        AnswerRequest {
+            now,
+            directory: Arc::clone(&self.directory),
+            message: id.to_owned(),
+            answer,
+            by: "fox".to_owned(),
+            via: Via::Command,
+            origin: None,
+            note: None,
+            epoch: None,
+            entropy: entropy(),
+        }
+    }
+
+    /// Enqueues a message that has to be acknowledged, and plans it.
+    pub(crate) async fn alert(&self, title: &str, now: Timestamp) -> String {
+        let id = self.enqueue(labelled(title, "for", "alert")).await;
+        self.plan(now).await;
+        id
+    }
+
+    /// The same, and everybody was told.
+    pub(crate) async fn told(&self, title: &str, now: Timestamp) -> String {
+        let id = self.alert(title, now).await;
+        self.accept_all(now).await;
+        id
+    }
+
+    /// Lets every due delivery be accepted. Returns `title receiver` of each, in order.
+    pub(crate) async fn accept_all(&self, now: Timestamp) -> Vec<String> {
+        let claimed = self.take(now).await;
+        for claimed in &claimed {
+            self.settle(claimed, accepted(), now).await;
+        }
+        let words = |c: &Claimed| format!("{} {}", c.message.title, c.receiver);
+        claimed.iter().map(words).collect()
+    }
+
+    /// The alert of a message.
+    pub(crate) async fn alert_of(&self, id: &str) -> Alert {
+        self.story(id).await.alert.unwrap()
+    }
+
+    /// How a message's alert stands: its state, its timer's, and every decision as
+    /// `number: cause to receivers`.
+    pub(crate) async fn escalation(&self, id: &str) -> String {
+        let alert = self.alert_of(id).await;
+        let words = |step: &StepRecord| {
+            let to: Vec<String> = step.to.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", step.decision, step.cause.name(), to.join("+"))
+        };
+        let steps: Vec<String> = alert.steps.iter().map(words).collect();
+        format!("{} {}: {}", alert.state.name(), alert.timer.name(), steps.join(", "))
+    }
+
+    pub(crate) async fn claim_as(&self, n: u8, now: Timestamp) -> Claims {
         let ask = ClaimRequest {
             now,
             directory: Arc::clone(&self.directory),
@@ -124,18 +198,18 @@ impl Bench {
         self.store.claim(ask).await.unwrap()
     }
 
-    pub(super) async fn claim(&self, now: Timestamp) -> Claims {
+    pub(crate) async fn claim(&self, now: Timestamp) -> Claims {
         self.claim_as(1, now).await
     }
 
     /// Plans and claims.
-    pub(super) async fn take(&self, now: Timestamp) -> Vec<Claimed> {
+    pub(crate) async fn take(&self, now: Timestamp) -> Vec<Claimed> {
         self.plan(now).await;
         self.claim(now).await.claimed
     }
 
     /// Decides what follows from `outcome`, as a worker does.
-    pub(super) fn settlement(
+    pub(crate) fn settlement(
         &self,
         claimed: &Claimed,
         outcome: Outcome,
@@ -164,7 +238,7 @@ impl Bench {
         }
     }
 
-    pub(super) async fn settle(
+    pub(crate) async fn settle(
         &self,
         claimed: &Claimed,
         outcome: Outcome,
@@ -174,11 +248,11 @@ impl Bench {
         self.store.settle(now, vec![settlement]).await.unwrap()[0]
     }
 
-    pub(super) async fn story(&self, id: &str) -> Story {
+    pub(crate) async fn story(&self, id: &str) -> Story {
         self.store.story(id.to_owned()).await.unwrap().unwrap()
     }
 
-    pub(super) async fn command(&self, command: Command, id: &str, now: Timestamp) -> usize {
+    pub(crate) async fn command(&self, command: Command, id: &str, now: Timestamp) -> usize {
         let ask = CommandRequest {
             now,
             directory: Arc::clone(&self.directory),
@@ -190,14 +264,14 @@ impl Bench {
     }
 
     /// The titles of messages that tell the operator something.
-    pub(super) async fn reports(&self) -> Vec<String> {
+    pub(crate) async fn reports(&self) -> Vec<String> {
         let page = self.store.list(crate::model::Filter::default(), None, 100).await.unwrap();
         let titles = page.messages.into_iter().map(|summary| summary.title);
         titles.filter(|title| title.starts_with("Callout:")).collect()
     }
 
     /// How a message's deliveries stand: `receiver channel state`, in order.
-    pub(super) async fn standing(&self, id: &str) -> String {
+    pub(crate) async fn standing(&self, id: &str) -> String {
         let story = self.story(id).await;
         let word = |delivery: &crate::model::Delivery| {
             let channel: &ChannelName = &delivery.state.place().channel;
@@ -208,28 +282,41 @@ impl Bench {
     }
 }
 
-pub(super) fn new(message: Message) -> NewMessage {
+/// `ops` has 5 minutes, `lead` has 10, and it starts over once.
+pub(crate) fn policy() -> Policy {
+    let step = |name: &str, minutes: u64| Step {
+        to: vec![name.parse().unwrap()],
+        ack_within: Duration::from_secs(60 * minutes),
+    };
+    Policy {
+        name: Some("two".to_owned()),
+        steps: vec![step("ops", 5), step("lead", 10)],
+        repeat: 1,
+    }
+}
+
+pub(crate) fn new(message: Message) -> NewMessage {
     NewMessage { id: MessageId::new(at(0), entropy()), created_at: at(0), message }
 }
 
-pub(super) fn labelled(title: &str, label: &str, value: &str) -> Message {
+pub(crate) fn labelled(title: &str, label: &str, value: &str) -> Message {
     let mut message = Message::new(Level::Error, title);
     message.labels.insert(label.to_owned(), value.to_owned());
     message
 }
 
-pub(super) fn accepted() -> Outcome {
+pub(crate) fn accepted() -> Outcome {
     Outcome::Accepted(Reason::new(0, "ok"))
 }
 
-pub(super) fn busy() -> Outcome {
+pub(crate) fn busy() -> Outcome {
     Outcome::Transient(Reason::new(503, "busy"))
 }
 
-pub(super) fn refused() -> Outcome {
+pub(crate) fn refused() -> Outcome {
     Outcome::Rejected { blame: Blame::Endpoint, reason: Reason::new(403, "no") }
 }
 
-pub(super) fn titles(claimed: &[Claimed]) -> Vec<&str> {
+pub(crate) fn titles(claimed: &[Claimed]) -> Vec<&str> {
     claimed.iter().map(|claimed| claimed.message.title.as_str()).collect()
 }

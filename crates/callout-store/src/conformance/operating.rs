@@ -137,7 +137,7 @@ pub async fn counts_agree_with_the_rows(backend: &dyn Backend) {
     assert_eq!(health[0].last_accepted_at, Some(at(4)));
 }
 
-async fn counts_agree(bench: &Bench) {
+pub(super) async fn counts_agree(bench: &Bench) {
     let (mut messages, mut deliveries, mut attempts) =
         (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let page = bench.store.list(Filter::default(), None, 1000).await.unwrap();

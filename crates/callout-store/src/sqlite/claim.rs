@@ -4,6 +4,7 @@
 //! what is due later, or with another channel's backlog. Limits are spent in the transaction that
 //! leases, so neither a restart nor a second worker can exceed them.
 
+use super::alert;
 use super::body;
 use super::channel::{self, Channels, Gate};
 use super::delivery::{self, Scene};
@@ -14,7 +15,9 @@ use super::tend;
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{ClaimRequest, Claimed, Claims, LaneAsk};
+use callout_core::alert::Standing;
 use callout_core::delivery::{Event, Lease, State};
+use callout_core::escalation::Telling;
 use callout_core::id::{ChannelName, DeliveryId};
 use callout_core::level::Level;
 use callout_core::time::Timestamp;
@@ -73,8 +76,8 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     tend::look_ahead(tx, &mut sight)?;
     sight.channels.write(tx)?;
     delivery::report_set_aside(tx, &mut sight.scene)?;
-    // A report to the operator has to be planned, and that is not for later.
-    let more = sight.claims.more || tx.news.message > 0;
+    // A report to the operator, and the next people, are not for later.
+    let more = sight.claims.more || tx.news.message > 0 || tx.news.work;
     Ok(Claims { more, blocked: channel::blocked(tx.db, ask.now)?, ..sight.claims })
 }
 
@@ -134,6 +137,16 @@ fn lease(
         tend::expire(tx, sight, row)?;
         return Ok(false);
     }
+    let telling = match row.decision {
+        Some(decision) => alert::telling(tx.db, row.message, decision)?,
+        None => None,
+    };
+    if let Some((standing, _)) = &telling
+        && *standing != Standing::Open
+    {
+        delivery::call_off(tx, &mut sight.scene, row, *standing)?;
+        return Ok(false);
+    }
     let trusted = match body::read(tx.db, row.message)? {
         Ok(trusted) => trusted,
         Err(damaged) => {
@@ -148,11 +161,12 @@ fn lease(
         return Ok(false);
     };
     sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);
-    sight.claims.claimed.push(claimed(row, trusted, state));
+    let telling = telling.map(|(_, telling)| telling);
+    sight.claims.claimed.push(claimed(row, trusted, state, telling));
     Ok(true)
 }
 
-fn claimed(row: &Delivery, trusted: Trusted, state: State) -> Claimed {
+fn claimed(row: &Delivery, trusted: Trusted, state: State, telling: Option<Telling>) -> Claimed {
     Claimed {
         delivery: DeliveryId(row.id),
         id: trusted.id,
@@ -162,6 +176,7 @@ fn claimed(row: &Delivery, trusted: Trusted, state: State) -> Claimed {
         state,
         due_at: row.ready_at,
         wait: row.wait,
+        telling,
     }
 }
 

@@ -1,17 +1,22 @@
 //! What an operator does to messages that are already there.
 
+use super::alert;
+use super::alert_row::Row;
+use super::answer;
 use super::body;
 use super::channel;
 use super::counter::Count;
 use super::delivery::{self, Scene};
-use super::journal;
+use super::journal::{self, Entry};
 use super::list;
 use super::report::Ids;
 use super::row::Delivery;
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{Command, CommandRequest};
+use callout_core::alert::{self as life, Deed, Via};
 use callout_core::delivery::{Event, State};
+use callout_core::id::ReceiverName;
 use callout_core::plan::{self, MessageState};
 use callout_core::time::Timestamp;
 use rusqlite::named_params;
@@ -29,7 +34,7 @@ pub(super) const CANCEL_NEW: &str = "
      WHERE seq = :seq AND state = 'new'";
 
 pub(super) const PLAN_AGAIN: &str = "
-    UPDATE callout_progress SET state = 'new', why = NULL, settled_at = NULL
+    UPDATE callout_progress SET state = 'new', why = NULL, settled_at = NULL, again_at = :now
      WHERE seq = :seq AND state = :was";
 
 pub(super) const PROLONG: &str =
@@ -41,7 +46,7 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
         now: ask.now,
         directory: &ask.directory,
         blocked: channel::blocked(tx.db, ask.now)?,
-        // Whoever gives the command sees what comes of it; nothing is reported.
+        // Whoever gives the command sees what comes of it; nothing is reported to the operator.
         ids: Ids::new([0; 10]),
     };
     let mut changed = 0;
@@ -50,23 +55,64 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
         })?;
         let Some((seq, state)) = found else { continue };
+        let alert = alert::read(tx.db, seq)?;
+        let is_open = alert.as_ref().is_none_or(|alert| alert.state == life::State::Open);
+        if matches!(ask.command, Command::Replay) && !is_open {
+            continue;
+        }
+        // Whoever is being told right now is taken to have been told.
+        let told = if alert.is_some() { alert::told(tx.db, seq)? } else { Vec::new() };
         let rows = list::deliveries(tx.db, seq)?;
-        let n = if rows.is_empty() {
+        let mut n = if rows.is_empty() {
             usize::from(without_deliveries(tx, ask, seq, &state)?)
         } else {
             with_deliveries(tx, &mut scene, ask, &rows)?
         };
+        if let (Command::Cancel, Some(alert)) = (&ask.command, alert) {
+            n = n.max(usize::from(resolve(tx, &mut scene, ask, &alert, &told)?));
+        }
         if n > 0 {
             let event = match ask.command {
                 Command::Replay => "replayed",
                 Command::Cancel => "cancelled",
             };
-            journal::note(tx, ask.now, seq, event, &format!("by {}", ask.by))?;
+            note(tx, ask, seq, event, &format!("by {}", ask.by))?;
             tx.news.work = true;
         }
         changed += n;
     }
     Ok(changed)
+}
+
+fn note(
+    tx: &mut Tx<'_>,
+    ask: &CommandRequest,
+    seq: i64,
+    event: &str,
+    detail: &str,
+) -> Result<(), StoreError> {
+    let (by, via) = (Some(ask.by.as_str()), Some(Via::Command));
+    journal::write(tx, seq, &Entry { at: ask.now, event, detail, by, via, origin: None })
+}
+
+/// What is cancelled needs nobody's acknowledgment any more. Says whether it did until now.
+fn resolve(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    ask: &CommandRequest,
+    row: &Row,
+    told: &[ReceiverName],
+) -> Result<bool, StoreError> {
+    let deed = Deed { by: ask.by.clone(), at: ask.now, via: Via::Command };
+    let event = life::Event::Resolved(deed);
+    let Ok(state) = life::step(&row.state, event.clone()) else { return Ok(false) };
+    if !answer::settle(tx, scene, row, state)? {
+        return Ok(false);
+    }
+    note(tx, ask, row.seq, event.name(), "its message was cancelled")?;
+    scene.ids = Ids::of_message(row.id);
+    answer::follow_up(tx, scene, row, &event, &ask.by, told)?;
+    Ok(true)
 }
 
 /// A message that was not planned, or could not be.
@@ -86,7 +132,7 @@ fn without_deliveries(
             Ok(changed)
         }
         (Command::Replay, Some(was @ (MessageState::Dead | MessageState::Cancelled))) => {
-            let params = named_params! {":seq": seq, ":was": state};
+            let params = named_params! {":seq": seq, ":was": state, ":now": ask.now.unix_ms()};
             let changed = tx.db.execute("plan the message again", PLAN_AGAIN, params)? == 1;
             if changed {
                 tx.counters.add(Count::Messages(was), -1);

@@ -1,5 +1,6 @@
 //! Writing down what `delivery::step` decided.
 
+use super::alert;
 use super::body;
 use super::counter::Count;
 use super::journal;
@@ -7,9 +8,12 @@ use super::report::{self, Ids};
 use super::row::{self, Delivery, Remains, delivery_columns};
 use super::tx::Tx;
 use crate::error::StoreError;
-use callout_core::delivery::{self, Cause, Event, Lease, Notice, Standing, State, Wait};
+use callout_core::alert as life;
+use callout_core::delivery::{self, Cause, Event, Given, Lease, Notice, Standing, State, Wait};
 use callout_core::id::ChannelName;
 use callout_core::plan::{Directory, MessageState};
+use callout_core::receiver::FAILOVER_AFTER;
+use callout_core::retry::RetryPolicy;
 use callout_core::time::Timestamp;
 use rusqlite::{Params, named_params};
 use std::collections::BTreeSet;
@@ -26,6 +30,12 @@ pub(super) const MOVE: &str = "
      WHERE id = :id AND state = :was AND lease_token = :token";
 
 pub(super) const STANDINGS: &str = "SELECT state FROM callout_delivery WHERE message_seq = :seq";
+
+pub(super) const ANY_LEFT: &str = "
+    SELECT 1 FROM callout_delivery
+     WHERE message_seq = :seq AND decision = :decision
+       AND (state = 'ready' OR state = 'leased' OR state = 'accepted')
+     LIMIT 1";
 
 pub(super) const PROGRESS: &str = "SELECT state FROM callout_progress WHERE seq = :seq";
 
@@ -106,7 +116,51 @@ pub(super) fn write(
     if row.state.is_final() != after.is_final() {
         sum_up(tx, row.message, now)?;
     }
+    if let (Some(decision), State::Dead { .. } | State::Expired { .. }) = (row.decision, after) {
+        note_out_of_reach(tx, row.message, decision, now)?;
+    }
     Ok(true)
+}
+
+/// Once nobody of a step can be reached any more, the next people need not wait.
+fn note_out_of_reach(
+    tx: &mut Tx<'_>,
+    seq: i64,
+    decision: u32,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let params = named_params! {":seq": seq, ":decision": decision};
+    match tx.db.one("look for who can be reached", ANY_LEFT, params, |_| Ok(()))? {
+        Some(()) => Ok(()),
+        None => alert::look_soon(tx, seq, now),
+    }
+}
+
+/// Calls a delivery off because its alert is not open any more. Says whether it is over now.
+pub(super) fn call_off(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Delivery,
+    alert: life::Standing,
+) -> Result<bool, StoreError> {
+    if happen(tx, scene, row, Event::Cancelled)?.is_none() {
+        return Ok(false);
+    }
+    let detail = called_off_because(row, alert);
+    journal::note(tx, scene.now, row.message, "cancelled", &detail)?;
+    Ok(true)
+}
+
+pub(super) fn called_off_because(row: &Delivery, alert: life::Standing) -> String {
+    format!("{}: not tried, the alert is {}", row.receiver, alert.name())
+}
+
+/// The state of a delivery whose alert is not open any more: nobody needs it.
+pub(super) fn called_off(state: &State, now: Timestamp) -> Result<State, delivery::Illegal> {
+    let (retry, blocked) = (RetryPolicy::default(), BTreeSet::new());
+    let (chain, failover_after, seed) = (&[], FAILOVER_AFTER, 0);
+    let given = Given { now, chain, blocked: &blocked, retry: &retry, failover_after, seed };
+    delivery::step(state, Event::Cancelled, &given)
 }
 
 fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bool, StoreError> {
@@ -142,7 +196,7 @@ fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bo
 }
 
 /// Brings a message's state in line with its deliveries.
-fn sum_up(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn sum_up(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(), StoreError> {
     const DOING: &str = "sum up the message";
     // A damaged word counts as the worst there is; it must not hold up what can still be written.
     let standings = tx.db.all(DOING, STANDINGS, named_params! {":seq": seq}, |row| {
@@ -223,6 +277,7 @@ fn set_aside(tx: &mut Tx<'_>, now: Timestamp, remains: Remains) -> Result<(), St
     }
     journal::note(tx, now, message, "quarantined", &format!("a delivery's row: {problem}"))?;
     sum_up(tx, message, now)?;
+    alert::look_soon(tx, message, now)?;
     tx.set_aside.push((message, receiver, problem));
     Ok(())
 }

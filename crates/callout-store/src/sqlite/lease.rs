@@ -1,5 +1,6 @@
 //! Leases whose worker is gone, and the workers themselves.
 
+use super::alert;
 use super::attempt;
 use super::channel;
 use super::delivery::{self, Scene, happen};
@@ -50,6 +51,11 @@ pub(super) fn lose(
         outcome: Outcome::Unknown(words),
     };
     attempt::write(tx, DeliveryId(row.id), &attempt)?;
+    let is_ready = delivery::decide(scene, row, Event::LeaseLost)
+        .is_ok_and(|after| matches!(after, State::Ready { .. }));
+    if is_ready && let Some(standing) = alert::closed(tx.db, row)? {
+        return delivery::call_off(tx, scene, row, standing);
+    }
     Ok(happen(tx, scene, row, Event::LeaseLost)?.is_some())
 }
 

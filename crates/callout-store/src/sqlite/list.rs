@@ -1,12 +1,14 @@
 //! Lists of messages, newest first.
 //!
-//! A page walks back by row number, over an index where a state other than `accepted` is asked for,
-//! and looks at a bounded number of messages: what few messages have may take several pages to find.
+//! A page walks back by row number, over an index where a state other than `accepted` or an alert's is
+//! asked for, and looks at a bounded number of messages: what few messages have may take several pages to find.
 
+use super::alert_row;
 use super::row::{self, Delivery, delivery_columns, lossy, time};
 use super::tx::Db;
 use crate::error::StoreError;
-use crate::model::{Filter, Found, Page, Summary};
+use crate::model::{AlertFilter, Filter, Found, Page, Summary};
+use callout_core::alert::Standing;
 use callout_core::plan::MessageState;
 use callout_core::time::Timestamp;
 use rusqlite::{Row, named_params};
@@ -26,7 +28,8 @@ const MANY: usize = 5;
 /// The columns [`listed`] reads.
 macro_rules! summary_columns {
     () => {
-        "m.seq, m.id, m.level, m.title, m.details, m.created_at, p.state, p.settled_at, p.why"
+        "m.seq, m.id, m.level, m.title, m.details, m.created_at, p.state, p.settled_at, p.why,
+         a.state, a.by, a.at, a.via, a.timer, a.step, a.due_at"
     };
 }
 pub(super) use summary_columns;
@@ -35,6 +38,7 @@ pub(super) const ALL: &str = concat!(
     "SELECT ",
     summary_columns!(),
     " FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+      LEFT JOIN callout_alert a ON a.seq = p.seq
      WHERE p.seq < :before
      ORDER BY p.seq DESC LIMIT :limit"
 );
@@ -44,8 +48,27 @@ pub(super) const IN_STATE: &str = concat!(
     "SELECT ",
     summary_columns!(),
     " FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+      LEFT JOIN callout_alert a ON a.seq = p.seq
      WHERE p.state = :state AND p.state <> 'accepted' AND p.seq < :before
      ORDER BY p.seq DESC LIMIT :limit"
+);
+
+pub(super) const WITH_ALERT: &str = concat!(
+    "SELECT ",
+    summary_columns!(),
+    " FROM callout_alert a CROSS JOIN callout_progress p ON p.seq = a.seq
+     CROSS JOIN callout_message m ON m.seq = a.seq
+     WHERE a.state = :state AND a.seq < :before
+     ORDER BY a.seq DESC LIMIT :limit"
+);
+
+pub(super) const EXHAUSTED: &str = concat!(
+    "SELECT ",
+    summary_columns!(),
+    " FROM callout_alert a CROSS JOIN callout_progress p ON p.seq = a.seq
+     CROSS JOIN callout_message m ON m.seq = a.seq
+     WHERE a.timer = 'exhausted' AND a.seq < :before
+     ORDER BY a.seq DESC LIMIT :limit"
 );
 
 pub(super) const DELIVERIES: &str = concat!(
@@ -105,11 +128,15 @@ fn is_before(summary: &Summary, since: Option<Timestamp>) -> bool {
 fn candidates(db: Db<'_>, filter: &Filter, before: i64) -> Result<Vec<Listed>, StoreError> {
     const DOING: &str = "list messages";
     let limit = i64::try_from(STRIDE).unwrap_or(i64::MAX);
+    if let Some(alert) = filter.alert {
+        return with_alert(db, alert, before, limit);
+    }
     let states: &[&str] = match filter.state {
         None | Some(MessageState::Accepted) => {
             return db.all(DOING, ALL, named_params! {":before": before, ":limit": limit}, listed);
         }
         Some(MessageState::Pending) => &["pending", "new"],
+        Some(MessageState::Merged) => &["merged"],
         Some(MessageState::Cancelled) => &["cancelled"],
         Some(MessageState::Expired) => &["expired"],
         Some(MessageState::Dead) => &["dead"],
@@ -122,6 +149,27 @@ fn candidates(db: Db<'_>, filter: &Filter, before: i64) -> Result<Vec<Listed>, S
     found.sort_by_key(|listed| std::cmp::Reverse(listed.seq));
     found.truncate(STRIDE);
     Ok(found)
+}
+
+/// The next messages whose alert stands as wanted, newest first.
+fn with_alert(
+    db: Db<'_>,
+    alert: AlertFilter,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Listed>, StoreError> {
+    const DOING: &str = "list alerts";
+    let standing = match alert {
+        AlertFilter::Exhausted => {
+            let params = named_params! {":before": before, ":limit": limit};
+            return db.all(DOING, EXHAUSTED, params, listed);
+        }
+        AlertFilter::Unacknowledged => Standing::Open,
+        AlertFilter::Acknowledged => Standing::Acknowledged,
+        AlertFilter::Resolved => Standing::Resolved,
+    };
+    let params = named_params! {":state": standing.name(), ":before": before, ":limit": limit};
+    db.all(DOING, WITH_ALERT, params, listed)
 }
 
 /// The message with its deliveries, if it is one of those asked for.
@@ -187,6 +235,7 @@ pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
             created_at: time(row.get(5)?),
             settled_at: row.get::<_, Option<i64>>(7)?.map(time),
             deliveries: Vec::new(),
+            alert: alert_row::summary(row, 9)?,
         },
         why: row.get(8)?,
     })

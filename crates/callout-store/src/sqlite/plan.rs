@@ -1,17 +1,25 @@
-//! Turning new messages into deliveries.
+//! Turning new messages into deliveries, and into alerts.
 
+use super::alert;
+use super::alert_row::Row as Alert;
+use super::answer;
 use super::body;
 use super::channel;
 use super::counter::Count;
 use super::delivery::Scene;
+use super::escalate;
+use super::journal::{self, Entry};
 use super::report::Ids;
-use super::row::{self, Trusted, message_columns, urgency};
+use super::row::{self, Trusted, message_columns, time, urgency};
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{PlanReport, PlanRequest};
+use callout_core::alert::{self as life, Deed, Event, Via};
 use callout_core::delivery::State;
+use callout_core::escalation::Timer;
+use callout_core::id::ReceiverName;
 use callout_core::level::Level;
-use callout_core::plan::{MessageState, Planned};
+use callout_core::plan::{Known, MessageState, Opening, Part, Plan, Planned};
 use callout_core::time::Timestamp;
 use rusqlite::named_params;
 
@@ -22,7 +30,7 @@ const PLAN_MAX: usize = 1024;
 pub(super) const NEW: &str = concat!(
     "SELECT ",
     message_columns!(),
-    " FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+    ", p.again_at FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
      WHERE p.state = 'new' AND p.state <> 'accepted'
      ORDER BY p.seq
      LIMIT :limit"
@@ -31,19 +39,22 @@ pub(super) const NEW: &str = concat!(
 pub(super) const INSERT: &str = "
     INSERT INTO callout_delivery
            (message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
-            round, plain, soft, tries, ready_at, wait)
+            round, plain, soft, tries, ready_at, wait, decision)
     VALUES (:message, :receiver, :urgency, :expires_at, :state, :channel, :attempt, :failover_at,
-            :round, :plain, :soft, :tries, :ready_at, :wait)";
+            :round, :plain, :soft, :tries, :ready_at, :wait, :decision)";
 
 pub(super) const PLANNED: &str = "
-    UPDATE callout_progress SET state = :state, why = :why, settled_at = :settled_at
+    UPDATE callout_progress
+       SET state = :state, why = :why, settled_at = :settled_at, alert = :alert
      WHERE seq = :seq AND state = 'new'";
 
 /// Plans up to `ask.limit` new messages, oldest first.
 pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, StoreError> {
     let limit = ask.limit.min(PLAN_MAX);
     let params = named_params! {":limit": i64::try_from(limit).unwrap_or(i64::MAX)};
-    let rows = tx.db.all("look for new messages", NEW, params, row::message)?;
+    let rows = tx.db.all("look for new messages", NEW, params, |row| {
+        Ok((row::message(row)?, row.get::<_, Option<i64>>(12)?.map(time)))
+    })?;
     let mut report = PlanReport { more: rows.len() == limit, ..PlanReport::default() };
     if rows.is_empty() {
         return Ok(PlanReport::default());
@@ -54,10 +65,10 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
         blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
-    for (seq, row) in rows {
+    for ((seq, row), again_at) in rows {
         match row::trusted(row) {
             Ok(message) => {
-                plan_one(tx, &scene, seq, &message)?;
+                plan_one(tx, &mut scene, seq, &message, again_at)?;
                 report.planned += 1;
             }
             Err(damaged) => {
@@ -71,32 +82,146 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
 
 fn plan_one(
     tx: &mut Tx<'_>,
-    scene: &Scene<'_>,
+    scene: &mut Scene<'_>,
     seq: i64,
     trusted: &Trusted,
+    again_at: Option<Timestamp>,
 ) -> Result<(), StoreError> {
-    // A producer whose clock is ahead, or was set back since, must not delay its own alert.
-    let created_at = trusted.created_at.min(scene.now);
-    let mut plan = scene.directory.plan(&trusted.message, created_at, &scene.blocked);
-    for planned in &plan.deliveries {
-        insert(tx, seq, trusted.message.level, planned)?;
-    }
-    let state = if plan.deliveries.is_empty() {
-        plan.why.push_str("; nobody is told, it is only recorded");
-        MessageState::Accepted
-    } else {
-        MessageState::Pending
+    let message = &trusted.message;
+    let created_at = created_at(trusted, scene.now, again_at);
+    let found = match &message.dedup_key {
+        Some(key) => alert::of_problem(tx.db, key)?,
+        None => None,
     };
+    let known = found.as_ref().map(|row| known(tx, row)).transpose()?;
+    let mut plan =
+        scene.directory.plan(message, created_at, scene.now, &scene.blocked, known.as_ref());
+    let state = match plan.part {
+        Part::Repeats => MessageState::Merged,
+        _ if plan.deliveries.is_empty() => {
+            plan.why.push_str("; nobody is told, it is only recorded");
+            MessageState::Accepted
+        }
+        _ => MessageState::Pending,
+    };
+    take_part(tx, scene, seq, trusted, &plan, found.as_ref())?;
+    let decision = if let Part::Opens(opening) = &plan.part {
+        Some(opening.timer.place().decision)
+    } else {
+        None
+    };
+    for planned in &plan.deliveries {
+        insert(tx, seq, message.level, planned, decision)?;
+    }
     let settled_at = (state != MessageState::Pending).then(|| scene.now.unix_ms());
+    let belongs_to = match plan.part {
+        Part::Joins | Part::Repeats | Part::Resolves => found.map(|row| row.seq),
+        Part::None | Part::Opens(_) => None,
+    };
     let params = named_params! {
         ":seq": seq, ":state": state.name(), ":why": plan.why, ":settled_at": settled_at,
+        ":alert": belongs_to,
     };
     tx.db.execute("note the plan", PLANNED, params)?;
     tx.counters.add(Count::Messages(state), 1);
     Ok(())
 }
 
-fn insert(tx: &mut Tx<'_>, seq: i64, level: Level, planned: &Planned) -> Result<(), StoreError> {
+/// When a message counts as enqueued.
+fn created_at(trusted: &Trusted, now: Timestamp, again_at: Option<Timestamp>) -> Timestamp {
+    // A producer whose clock is ahead, or was set back since, must not delay its own alert.
+    let created_at = trusted.created_at.min(now);
+    let Some(again_at) = again_at else { return created_at };
+    // What was put back lives from then on, and does not wait twice.
+    let delay = trusted.message.delay.map_or(0, alert::milliseconds);
+    created_at.max(time(again_at.min(now).unix_ms() - delay))
+}
+
+/// What the plan may know of an alert.
+fn known(tx: &Tx<'_>, row: &Alert) -> Result<Known, StoreError> {
+    Ok(Known {
+        id: row.id,
+        level: row.level,
+        state: row.state.clone(),
+        exhausted: matches!(row.timer, Timer::Exhausted { .. }),
+        told: alert::told(tx.db, row.seq)?,
+    })
+}
+
+/// Does to alerts what the plan says.
+fn take_part(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    seq: i64,
+    trusted: &Trusted,
+    plan: &Plan,
+    found: Option<&Alert>,
+) -> Result<(), StoreError> {
+    match (&plan.part, found) {
+        (Part::Opens(opening), found) => {
+            if let Some(found) = found {
+                let detail = format!("{} took its place", trusted.id);
+                end(tx, scene, found, "callout", "superseded", &detail)?;
+            }
+            open(tx, scene.now, seq, trusted, opening, plan)
+        }
+        (Part::Repeats, Some(found)) => alert::repeat(tx, found.seq, scene.now),
+        (Part::Resolves, Some(found)) => {
+            let detail = format!("by message {}", trusted.id);
+            end(tx, scene, found, "producer", "resolved", &detail)
+        }
+        (Part::None | Part::Joins | Part::Repeats | Part::Resolves, _) => Ok(()),
+    }
+}
+
+fn open(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    seq: i64,
+    trusted: &Trusted,
+    opening: &Opening,
+    plan: &Plan,
+) -> Result<(), StoreError> {
+    let Opening { policy, timer, .. } = opening;
+    // Where nobody can be told, the next step follows at once.
+    let look_at = timer.due_at().map(|at| if plan.deliveries.is_empty() { now } else { at });
+    if !alert::open(tx, seq, &trusted.message, opening, look_at)? {
+        return Ok(());
+    }
+    let mut to: Vec<ReceiverName> =
+        plan.deliveries.iter().map(|planned| planned.receiver.clone()).collect();
+    let silent = policy.receivers(0).iter().filter(|name| !to.contains(name));
+    to.extend(silent.cloned().collect::<Vec<_>>());
+    escalate::record(tx, seq, timer, &to).map(drop)
+}
+
+/// Resolves an alert on behalf of a message.
+fn end(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Alert,
+    by: &str,
+    event: &str,
+    detail: &str,
+) -> Result<(), StoreError> {
+    let deed = Deed { by: by.to_owned(), at: scene.now, via: Via::Message };
+    let Ok(state) = life::step(&row.state, Event::Resolved(deed)) else { return Ok(()) };
+    if answer::settle(tx, scene, row, state)? {
+        let (by, via) = (Some(by), Some(Via::Message));
+        let entry = Entry { at: scene.now, event, detail, by, via, origin: None };
+        journal::write(tx, row.seq, &entry)?;
+    }
+    Ok(())
+}
+
+/// Makes a delivery; by which decision of the message's alert, if there is one.
+pub(super) fn insert(
+    tx: &mut Tx<'_>,
+    seq: i64,
+    level: Level,
+    planned: &Planned,
+    decision: Option<u32>,
+) -> Result<(), StoreError> {
     let State::Ready { at, wait, place } = &planned.state else {
         let source = "a delivery has to start ready".into();
         return Err(StoreError::Broken { doing: "plan a delivery", source });
@@ -107,7 +232,7 @@ fn insert(tx: &mut Tx<'_>, seq: i64, level: Level, planned: &Planned) -> Result<
         ":channel": place.channel.as_str(), ":attempt": place.attempt,
         ":failover_at": place.failover_at.map(Timestamp::unix_ms), ":round": place.round,
         ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
-        ":ready_at": at.unix_ms(), ":wait": wait.name(),
+        ":ready_at": at.unix_ms(), ":wait": wait.name(), ":decision": decision,
     };
     tx.db.execute("plan a delivery", INSERT, params)?;
     tx.counters.add(Count::deliveries(&place.channel, planned.state.standing()), 1);

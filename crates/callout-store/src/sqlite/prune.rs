@@ -18,8 +18,9 @@ use rusqlite::named_params;
 const PRUNE_MAX: usize = 1000;
 
 pub(super) const OLDEST: &str = "
-    SELECT p.seq, p.state, p.settled_at, m.created_at
+    SELECT p.seq, p.state, p.settled_at, m.created_at, a.state, a.timer, a.at
       FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+      LEFT JOIN callout_alert a ON a.seq = p.seq
      WHERE p.seq > :after AND p.seq < (SELECT max(seq) FROM callout_message)
      ORDER BY p.seq LIMIT :limit";
 
@@ -40,8 +41,19 @@ struct Old {
     seq: i64,
     /// `None` while it is new.
     state: Option<MessageState>,
+    /// When it ended, or somebody last did something about its alert.
     settled_at: Option<Timestamp>,
     created_at: Timestamp,
+    /// Whether somebody still has to acknowledge it.
+    open: Option<Open>,
+}
+
+/// An alert that nobody has acknowledged.
+enum Open {
+    /// Somebody may yet be told.
+    Escalating,
+    /// Nobody is left to tell.
+    Exhausted,
 }
 
 /// Looks at up to `ask.limit` messages after row `ask.after` and deletes those that are over and old.
@@ -54,8 +66,13 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
         Ok(Old {
             seq: row.get(0)?,
             state: MessageState::from_name(row.get_ref(1)?.as_str()?),
-            settled_at: row.get::<_, Option<i64>>(2)?.map(time),
+            settled_at: row.get::<_, Option<i64>>(2)?.max(row.get(6)?).map(time),
             created_at: time(row.get(3)?),
+            open: match (row::lossy(row, 4)?.as_str(), row::lossy(row, 5)?.as_str()) {
+                ("open", "exhausted") => Some(Open::Exhausted),
+                ("open", _) => Some(Open::Escalating),
+                _ => None,
+            },
         })
     })?;
     let newest = ask.accepted_before.max(ask.dead_before);
@@ -81,8 +98,12 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
 fn is_over(old: &Old, ask: &PruneRequest) -> Option<MessageState> {
     let (state, settled_at) = old.state.zip(old.settled_at)?;
     let before = match state {
+        _ if matches!(old.open, Some(Open::Escalating)) => return None,
         MessageState::Pending => return None,
-        MessageState::Accepted | MessageState::Cancelled => ask.accepted_before,
+        _ if matches!(old.open, Some(Open::Exhausted)) => ask.dead_before,
+        MessageState::Accepted | MessageState::Merged | MessageState::Cancelled => {
+            ask.accepted_before
+        }
         MessageState::Dead | MessageState::Expired => ask.dead_before,
     };
     (settled_at < before).then_some(state)

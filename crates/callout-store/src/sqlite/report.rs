@@ -42,6 +42,12 @@ impl Ids {
         Self::new(entropy)
     }
 
+    /// For news of an alert that ends only once: its message's id is random.
+    pub(super) fn of_message(id: MessageId) -> Self {
+        let bytes = id.to_bytes();
+        Self::new(std::array::from_fn(|n| bytes.get(n + 6).copied().unwrap_or(0)))
+    }
+
     fn next(&mut self, now: Timestamp) -> MessageId {
         self.made += 1;
         let mut entropy = self.entropy;
@@ -85,8 +91,23 @@ pub(super) fn send(
     else {
         return Ok(());
     };
+    post(tx, scene, message)
+}
+
+/// Enqueues a message of our own. One that breaks a rule is dropped; what it is about stands.
+pub(super) fn post(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    message: Message,
+) -> Result<(), StoreError> {
     let report = NewMessage { id: scene.ids.next(scene.now), created_at: scene.now, message };
-    enqueue::insert(tx, &report).map(drop)
+    match enqueue::insert(tx, &report) {
+        Err(StoreError::Invalid(invalid)) => {
+            tracing::error!(error = %invalid, "a report could not be enqueued");
+            Ok(())
+        }
+        result => result.map(drop),
+    }
 }
 
 /// A message to report on, as far as it can be read.

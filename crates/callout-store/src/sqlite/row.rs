@@ -16,7 +16,7 @@ macro_rules! delivery_columns {
     () => {
         "id, message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
          round, plain, soft, tries, ready_at, wait, lease_owner, lease_token, lease_until,
-         leased_at, ended_at, cause"
+         leased_at, ended_at, cause, decision"
     };
 }
 /// The columns [`message`] reads, after the row's number.
@@ -45,6 +45,8 @@ pub(super) struct Delivery {
     /// The token of the latest lease.
     pub(super) token: i64,
     pub(super) leased_at: Option<Timestamp>,
+    /// Which decision of the message's alert told this receiver.
+    pub(super) decision: Option<u32>,
 }
 
 /// Reads [`delivery_columns`].
@@ -83,6 +85,7 @@ pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         wait,
         token,
         leased_at: row.get::<_, Option<i64>>(18)?.map(time),
+        decision: row.get(21)?,
     })
 }
 

@@ -3,10 +3,12 @@
 //! Every change names the lease under which the work was done. If that lease is not the current one,
 //! the try is kept as late evidence and the state is left to whoever owns it now.
 
+use super::alert;
 use super::attempt;
 use super::channel::Channels;
 use super::delivery;
 use super::enqueue;
+use super::journal;
 use super::row::Delivery;
 use super::tx::Tx;
 use crate::error::StoreError;
@@ -38,7 +40,8 @@ fn settle_one(
     let Some(row) = row.filter(|row| holds(row, settlement.token)) else {
         return late(tx, channels, now, settlement);
     };
-    if !delivery::write(tx, &row, &settlement.after, now)? {
+    let called_off = called_off(tx, &row, &settlement.after, now)?;
+    if !delivery::write(tx, &row, called_off.as_ref().unwrap_or(&settlement.after), now)? {
         return late(tx, channels, now, settlement);
     }
     if let Some(attempt) = &settlement.attempt {
@@ -47,10 +50,27 @@ fn settle_one(
         channel.learn(&attempt.outcome, now);
         channel.overspend(settlement.extra_sends, now);
     }
-    if let Some(report) = &settlement.report {
+    if let Some(report) = settlement.report.as_ref().filter(|_| called_off.is_none()) {
         enqueue::insert(tx, report)?;
     }
     Ok(Settled::Written)
+}
+
+/// The state instead of one in which the delivery would be tried again although its alert is not open.
+fn called_off(
+    tx: &mut Tx<'_>,
+    row: &Delivery,
+    after: &State,
+    now: Timestamp,
+) -> Result<Option<State>, StoreError> {
+    if row.decision.is_none() || !matches!(after, State::Ready { .. }) {
+        return Ok(None);
+    }
+    let Some(standing) = alert::closed(tx.db, row)? else { return Ok(None) };
+    let Ok(called_off) = delivery::called_off(after, now) else { return Ok(None) };
+    let detail = delivery::called_off_because(row, standing);
+    journal::note(tx, now, row.message, "cancelled", &detail)?;
+    Ok(Some(called_off))
 }
 
 fn holds(row: &Delivery, token: i64) -> bool {

@@ -1,5 +1,6 @@
 //! Counts, times, and how channels fare. Nothing here scans history.
 
+use super::alert_stats;
 use super::channel;
 use super::claim::NEXT_READY;
 use super::counter::{self, Count};
@@ -39,6 +40,7 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
     let mut stats = Stats {
         oldest_due: oldest_due(db)?.filter(|at| *at <= now).map(|at| now.since(at)),
         accept_latency: accept_latency(db)?,
+        alerts: alert_stats::read(db)?,
         ..Stats::default()
     };
     let mut messages = BTreeMap::from([(MessageState::Pending, new_messages(db)?)]);
@@ -83,9 +85,13 @@ fn accept_latency(db: Db<'_>) -> Result<Option<[Duration; 3]>, StoreError> {
     let mut waits: Vec<Duration> =
         times.into_iter().filter_map(|(due, ended)| Some(time(ended?).since(time(due?)))).collect();
     waits.sort_unstable();
-    let percentile =
-        |n: usize| waits.get((waits.len() * n).div_ceil(100).saturating_sub(1)).copied();
+    let percentile = |n: usize| percentile(&waits, n);
     Ok(percentile(50).zip(percentile(90)).zip(percentile(99)).map(|((a, b), c)| [a, b, c]))
+}
+
+/// The length of time, of those sorted, that `n` per cent of them do not exceed.
+pub(super) fn percentile(sorted: &[Duration], n: usize) -> Option<Duration> {
+    sorted.get((sorted.len() * n).div_ceil(100).saturating_sub(1)).copied()
 }
 
 /// How each channel that was ever used, or is waited for, fares.

@@ -1,7 +1,12 @@
 //! What only SQLite has to do, and the suite that every backend has to pass.
 
+mod alerts;
 mod files;
 mod group;
+#[cfg(feature = "conformance")]
+mod model;
+#[cfg(feature = "conformance")]
+mod race;
 mod statements;
 #[cfg(feature = "conformance")]
 mod suite;

@@ -1,6 +1,6 @@
 //! `callout check`
 //!
-//! JSON: `{"ok","file","channels","receivers","routes","errors":[D],"warnings":[D]}` where D is
+//! JSON: `{"ok","file","channels","receivers","routes","policies","errors":[D],"warnings":[D]}` where D is
 //! `{"file","line","column","problem","help"}`; the counts are null after an error.
 
 use super::Failure;
@@ -44,7 +44,8 @@ fn counts(config: &Config) -> String {
     let channels = count(config.channels.len(), "channel");
     let receivers = count(config.directory.receivers.len(), "receiver");
     let routes = count(config.directory.routes.len(), "route");
-    format!("{channels}, {receivers}, {routes}")
+    let policies = count(config.policies.len(), "escalation policy");
+    format!("{channels}, {receivers}, {routes}, {policies}")
 }
 
 /// `1 route`, `2 routes`.
@@ -64,6 +65,7 @@ fn report(checked: &Result<Config, ConfigErrors>) -> Value {
             "channels": config.channels.len(),
             "receivers": config.directory.receivers.len(),
             "routes": config.directory.routes.len(),
+            "policies": config.policies.len(),
             "errors": [],
             "warnings": config.warnings.iter().map(diagnostic).collect::<Vec<_>>(),
         }),
@@ -73,6 +75,7 @@ fn report(checked: &Result<Config, ConfigErrors>) -> Value {
             "channels": null,
             "receivers": null,
             "routes": null,
+            "policies": null,
             "errors": errors.iter().map(diagnostic).collect::<Vec<_>>(),
             "warnings": [],
         }),

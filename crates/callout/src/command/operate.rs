@@ -7,8 +7,10 @@ use super::check::count;
 use super::select::{self, FilterArgs};
 use super::{Failure, config, open};
 use crate::cli::Output;
-use crate::config::{Config, environment};
+use crate::config::{Config, login_name};
+use crate::narrate;
 use crate::print::{self, Answer};
+use callout_core::alert;
 use callout_core::delivery::Standing;
 use callout_core::plan::MessageState;
 use callout_store::clock::{Clock as _, SystemClock};
@@ -71,6 +73,16 @@ impl Verb {
             Standing::Dead | Standing::Expired | Standing::Cancelled => self == Self::Replay,
             Standing::Accepted => false,
         };
+        match (self, summary.alert.as_ref().map(|alert| alert.state.standing())) {
+            (Self::Cancel, Some(alert::Standing::Open | alert::Standing::Acknowledged)) => {
+                return true;
+            }
+            (Self::Replay, Some(alert::Standing::Acknowledged | alert::Standing::Resolved)) => {
+                return false;
+            }
+            (Self::Cancel, Some(alert::Standing::Resolved) | None)
+            | (Self::Replay, Some(alert::Standing::Open) | None) => {}
+        }
         if !summary.deliveries.is_empty() {
             return summary.deliveries.iter().any(|(_, standing)| concerned(standing));
         }
@@ -78,7 +90,7 @@ impl Verb {
         match summary.state {
             MessageState::Pending => self == Self::Cancel,
             MessageState::Dead | MessageState::Cancelled => self == Self::Replay,
-            MessageState::Accepted | MessageState::Expired => false,
+            MessageState::Accepted | MessageState::Merged | MessageState::Expired => false,
         }
     }
 }
@@ -106,9 +118,16 @@ pub async fn run(verb: Verb, args: &Args, named: Option<&Path>) -> Result<(), Fa
     }
     confirm(verb, args, ids.len())?;
     let messages = ids.len();
-    let deliveries = carry_out(verb, ids, config, &store).await?;
+    let deliveries = carry_out(verb, &ids, config, &store).await?;
     if deliveries == 0 {
         let problem = format!("nothing was {}", verb.past());
+        for id in ids.iter().filter(|_| verb == Verb::Replay).take(select::PAGE) {
+            let alert = store.story(id.clone()).await?.and_then(|story| story.alert);
+            if let Some(why) = alert.as_ref().and_then(narrate::alert::stopped) {
+                let help = format!("`callout unack {id}` opens it again, and people are told");
+                return Err(Failure::new(format_args!("{problem}: {why}"), help));
+            }
+        }
         return Err(Failure::new(problem, "`callout show ID` shows how the message stands"));
     }
     if args.output.json {
@@ -156,17 +175,16 @@ fn confirm(verb: Verb, args: &Args, n: usize) -> Result<(), Failure> {
 
 async fn carry_out(
     verb: Verb,
-    ids: Vec<String>,
+    ids: &[String],
     config: Config,
     store: &dyn Store,
 ) -> Result<usize, Failure> {
-    let user = environment("USER").filter(|user| !user.is_empty());
-    let by = user.map_or_else(|| "command line".to_owned(), |user| format!("{user}, command line"));
+    let by = login_name().unwrap_or_else(|| "command line".to_owned());
     let ask = CommandRequest {
         now: SystemClock.now(),
         directory: Arc::new(config.directory),
         command: verb.command(),
-        messages: ids,
+        messages: ids.to_vec(),
         by,
     };
     Ok(store.command(ask).await?)

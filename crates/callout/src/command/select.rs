@@ -69,6 +69,7 @@ impl FilterArgs {
                 Since::Ago(length) => before(now, length),
                 Since::At(at) => at,
             }),
+            alert: None,
         }
     }
 }

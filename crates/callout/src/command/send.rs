@@ -1,30 +1,29 @@
 //! `callout send`
 //!
 //! Writes to the store itself, so it works without a running server. JSON: `{"id","fresh"}`, where
-//! `fresh` is false if the idempotency key was known; with `--wait` also `"state"`.
+//! `fresh` is false if the idempotency key was known; with `--wait` also `"state"`, with `--wait-ack` also
+//! `"alert"`, as [`crate::json::alert::alert`] or null.
+
+mod wait;
 
 use super::select::{label, level_parser};
-use super::{Failure, config, open};
+use super::{Failure, check_name, config, open};
 use crate::cli::Output;
-use crate::config::{Config, nearest};
+use crate::config::Config;
 use crate::print;
 use anyhow::Context as _;
 use base64::Engine as _;
 use callout_core::id::MessageId;
 use callout_core::level::Level;
 use callout_core::message::{Attachment, BODY_BYTES_MAX, Link, MESSAGE_BYTES_MAX, Message};
-use callout_core::plan::MessageState;
-use callout_core::time::{format_duration, parse_duration};
-use callout_store::clock::{Clock, SystemClock};
-use callout_store::model::{Enqueued, NewMessage};
-use callout_store::{Create, Store};
-use serde_json::json;
+use callout_core::time::parse_duration;
+use callout_store::clock::{Clock as _, SystemClock};
+use callout_store::model::NewMessage;
+use callout_store::{Create, Store as _};
+use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// How often a waiting command looks.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Arguments of `callout send`.
 #[derive(Debug, clap::Args)]
@@ -59,12 +58,21 @@ pub struct Args {
     /// A small file to send along; may be repeated
     #[arg(long = "attach", value_name = "FILE")]
     attachments: Vec<PathBuf>,
-    /// Names the problem; kept with the message
+    /// Names the problem. While an alert is open for it, repeats are counted and not sent
     #[arg(long, value_name = "KEY")]
     dedup_key: Option<String>,
     /// The same key enqueues once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    /// Somebody has to acknowledge it; until then people are told again, or the next ones
+    #[arg(long)]
+    require_ack: bool,
+    /// How long the first people have to acknowledge it; implies --require-ack
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    ack_within: Option<Duration>,
+    /// The problem that --dedup-key names is over: its alert is resolved, those who were told hear this
+    #[arg(long, requires = "dedup_key", conflicts_with_all = ["require_ack", "ack_within"])]
+    resolve: bool,
     /// Wait so long before the first try, such as 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     delay: Option<Duration>,
@@ -75,6 +83,11 @@ pub struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
           default_missing_value = "60s", value_parser = parse_duration)]
     wait: Option<Duration>,
+    /// Wait until somebody has acknowledged it, so long at most; exit code 0 if somebody acknowledged or
+    /// resolved it, 1 if nobody is left to tell, nobody has to, or the time is over
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
+          default_missing_value = "1h", value_parser = parse_duration, conflicts_with = "wait")]
+    wait_ack: Option<Duration>,
     #[command(flatten)]
     output: Output,
 }
@@ -82,7 +95,8 @@ pub struct Args {
 /// Enqueues a message.
 ///
 /// # Errors
-/// If it breaks a rule, names nobody, or could not be written; with `--wait`, if it is not accepted.
+/// If it breaks a rule, names nobody, or could not be written; with `--wait`, if it is not accepted, with
+/// `--wait-ack`, if nobody acknowledges it.
 pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     let config = config(named)?;
     check_names(args, &config)?;
@@ -103,31 +117,29 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     if !enqueued.fresh {
         print::talk("this idempotency key was enqueued before; nothing was added");
     }
-    let Some(timeout) = args.wait else {
-        print_enqueued(args, enqueued, None);
-        return Ok(());
+    // The id comes first: a script that is stopped while it waits has it.
+    if !args.output.json {
+        print::out(enqueued.id);
+    }
+    let waited = match (args.wait, args.wait_ack) {
+        (Some(most), _) => Some(wait::until_accepted(&store, &clock, enqueued.id, most).await?),
+        (None, Some(most)) => {
+            Some(wait::until_acknowledged(&store, &clock, enqueued.id, most).await?)
+        }
+        (None, None) => None,
     };
-    let state = wait_until_over(&store, &clock, enqueued.id, timeout).await?;
-    print_enqueued(args, enqueued, Some(state));
-    let help = format!("callout why {}", enqueued.id);
-    match state {
-        MessageState::Accepted => Ok(()),
-        MessageState::Pending => {
-            let problem = format!("not accepted within {}", format_duration(timeout));
-            Err(Failure::new(problem, format_args!("is `callout serve` running? {help}")))
-        }
-        over => Err(Failure::new(format_args!("the message is {}", over.name()), help)),
+    let mut shape = Map::from_iter([
+        ("id".to_owned(), json!(enqueued.id)),
+        ("fresh".to_owned(), json!(enqueued.fresh)),
+    ]);
+    let verdict = waited.map_or(Ok(()), |waited| {
+        shape.extend(waited.shape);
+        waited.verdict
+    });
+    if args.output.json {
+        print::json(&Value::Object(shape));
     }
-}
-
-fn print_enqueued(args: &Args, Enqueued { id, fresh }: Enqueued, state: Option<MessageState>) {
-    match (args.output.json, state) {
-        (true, None) => print::json(&json!({ "id": id, "fresh": fresh })),
-        (true, Some(state)) => {
-            print::json(&json!({ "id": id, "fresh": fresh, "state": state.name() }));
-        }
-        (false, _) => print::out(id),
-    }
+    verdict
 }
 
 fn check_names(args: &Args, config: &Config) -> Result<(), Failure> {
@@ -135,13 +147,7 @@ fn check_names(args: &Args, config: &Config) -> Result<(), Failure> {
     let people: Vec<&str> = config.people.keys().map(String::as_str).chain(["all"]).collect();
     let named = args.to.iter().map(|name| (name, "receiver", &receivers));
     for (name, what, known) in named.chain(args.mentions.iter().map(|n| (n, "person", &people))) {
-        if !known.contains(&name.as_str()) {
-            let help = match nearest(name, known.iter().copied()) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => format!("configured: {}", known.join(", ")),
-            };
-            return Err(Failure::usage(format!("no {what} is called \"{name}\""), help));
-        }
+        check_name(name, what, known)?;
     }
     Ok(())
 }
@@ -161,6 +167,8 @@ fn message(args: &Args) -> Result<Message, Failure> {
     message.dedup_key.clone_from(&args.dedup_key);
     message.idempotency_key.clone_from(&args.idempotency_key);
     (message.delay, message.ttl) = (args.delay, args.ttl);
+    message.require_ack = args.require_ack || args.ack_within.is_some();
+    (message.ack_within, message.resolve) = (args.ack_within, args.resolve);
     for path in &args.attachments {
         message.attachments.push(attachment(path)?);
     }
@@ -200,30 +208,5 @@ fn link(text: &str) -> Result<Link, String> {
             Ok(Link { text: text.to_owned(), url: url.to_owned() })
         }
         Some(_) | None => Err("write it like Dashboard=https://grafana.example.com/d/1".to_owned()),
-    }
-}
-
-/// Waits until a message is over, or `timeout` has passed, and says where it stands.
-async fn wait_until_over(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    id: MessageId,
-    timeout: Duration,
-) -> Result<MessageState, Failure> {
-    let deadline = clock.now() + timeout;
-    let mut changes = store.changes();
-    loop {
-        let story = store.story(id.to_string()).await?.context("the message was deleted")?;
-        let state = story.summary.state;
-        let now = clock.now();
-        if state != MessageState::Pending || now >= deadline {
-            return Ok(state);
-        }
-        // Settlements in other processes give no sign, so it looks now and then.
-        let look_at = (now + LOOK_EVERY).min(deadline);
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { clock.wait_until(look_at).await },
-            () = clock.wait_until(look_at) => {}
-        }
     }
 }

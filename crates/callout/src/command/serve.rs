@@ -5,6 +5,7 @@
 
 use super::Failure;
 use crate::config::{Config, Retention};
+use crate::http::ack::Door;
 use crate::http::api::Api;
 use crate::http::auth::Gate;
 use crate::{assemble, http, print};
@@ -84,6 +85,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     let setup = assemble::worker(config, store.clone(), clock.clone())?;
     let directory = setup.directory.clone();
+    let door = Door::new(setup.links.clone());
     let address = listener.local_addr().context("the listener has no address")?;
     greet(address, &setup, store.as_ref()).await?;
     let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
@@ -94,6 +96,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         clock: clock.clone(),
         directory,
         gate,
+        door,
         worker: worker.status(),
         stopping: AtomicBool::new(false),
     });
@@ -124,7 +127,7 @@ async fn work(mut worker: Worker, api: &Api) -> Result<(), Failure> {
 }
 
 /// Completes when the sender is gone.
-async fn until(mut told: watch::Receiver<()>) {
+pub(crate) async fn until(mut told: watch::Receiver<()>) {
     while told.changed().await.is_ok() {}
 }
 

@@ -4,20 +4,30 @@
 
 use super::{Failure, config, open, select};
 use crate::cli::Output;
-use crate::{json, print};
+use crate::{json, narrate, print};
 use callout_core::message::Message;
 use callout_store::Create;
-use callout_store::model::{Delivery, Story};
+use callout_store::model::{Alert, Delivery, Story};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Arguments of `callout show`.
+/// Arguments of `callout show` and `callout why`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The message's id, or the beginning of it
     id: String,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
+}
+
+/// Everything about the message that the arguments name.
+///
+/// # Errors
+/// If there is no such message.
+pub(super) async fn read(args: &Args, named: Option<&Path>) -> Result<Story, Failure> {
+    let config = config(named)?;
+    let store = open(&config, Create::Never)?;
+    select::story(&store, &args.id).await
 }
 
 /// Shows one message.
@@ -25,9 +35,7 @@ pub struct Args {
 /// # Errors
 /// If there is no such message.
 pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
-    let config = config(named)?;
-    let store = open(&config, Create::Never)?;
-    let story = select::story(&store, &args.id).await?;
+    let story = read(args, named).await?;
     if args.output.json {
         print::json(&json::story(&story));
     } else {
@@ -51,6 +59,8 @@ fn view(story: &Story) -> String {
         Ok(message) => facts.extend(parts(message)),
         Err(problem) => facts.push(("damaged", problem.clone())),
     }
+    facts.extend(story.alert.iter().flat_map(about_alert));
+    facts.extend(story.belongs_to.iter().map(|id| ("belongs to", id.clone())));
     facts.extend(story.deliveries.iter().map(|delivery| ("delivery", one_line(delivery))));
     let mut text = String::new();
     for (name, value) in facts {
@@ -76,6 +86,14 @@ fn parts(message: &Message) -> Vec<(&'static str, String)> {
     parts.extend(message.dedup_key.iter().map(|key| ("dedup key", key.clone())));
     parts.extend(message.idempotency_key.iter().map(|key| ("idem. key", key.clone())));
     parts
+}
+
+fn about_alert(alert: &Alert) -> Vec<(&'static str, String)> {
+    let told: Vec<&str> = alert.told.iter().map(|name| name.as_str()).collect();
+    let mut facts = vec![("alert", narrate::alert::standing(alert, &print::zone()))];
+    facts.extend(alert.timer.due_at().map(|at| ("next step", print::local(at))));
+    facts.push(("told", if told.is_empty() { "nobody yet".to_owned() } else { told.join(", ") }));
+    facts
 }
 
 fn one_line(delivery: &Delivery) -> String {

@@ -6,6 +6,7 @@ use super::{Failure, config, open};
 use crate::cli::Output;
 use crate::{json, narrate, print};
 use callout_store::clock::{Clock as _, SystemClock};
+use callout_store::model::{AlertCounts, AlertStats};
 use callout_store::{Create, Store as _};
 use std::path::Path;
 
@@ -42,6 +43,7 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
         rows.push(row(&format!("attempts {outcome}"), channel.as_str(), *n));
     }
     print::table(&["WHAT", "CHANNEL", "COUNT"], rows);
+    tell_alerts(&stats.alerts);
     if let Some(age) = stats.oldest_due {
         print::out(format_args!("\noldest delivery due for {}", narrate::length(age)));
     }
@@ -49,4 +51,27 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
         print::out(format_args!("\naccepted within {p50} (half), {p90} (90 %), {p99} (99 %)"));
     }
     Ok(())
+}
+
+fn tell_alerts(alerts: &AlertStats) {
+    if alerts == &AlertStats::default() {
+        return;
+    }
+    let AlertStats { open, acknowledged, exhausted, .. } = alerts;
+    print::out(format_args!(
+        "\nalerts: {open} open, {exhausted} of them exhausted; {acknowledged} acknowledged\n"
+    ));
+    let levels = alerts.levels.iter().map(|(level, n)| alert_row(level.name(), n));
+    let receivers = alerts.receivers.iter().map(|(name, n)| alert_row(&format!("to {name}"), n));
+    let header = ["LATEST ALERTS", "COUNT", "OPEN", "ESCALATED", "EXHAUSTED", "HALF ACKED", "90 %"];
+    print::table(&header, levels.chain(receivers).collect());
+}
+
+fn alert_row(of: &str, counts: &AlertCounts) -> Vec<String> {
+    let numbers = [counts.total, counts.open, counts.escalated, counts.exhausted];
+    let times = counts.time_to_ack.map(|times| times.map(narrate::length)).unwrap_or_default();
+    let mut row = vec![of.to_owned()];
+    row.extend(numbers.map(|n| n.to_string()));
+    row.extend(times);
+    row
 }

@@ -49,8 +49,14 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     message.body = format!("Sent by `callout test {name}` at {}.", print::local(started));
     let mentions = Mentions::default();
     let id = MessageId::new(started, SystemClock.entropy());
-    let out =
-        Outgoing { message: &message, id, created_at: started, mentions: &mentions, plain: false };
+    let out = Outgoing {
+        message: &message,
+        id,
+        created_at: started,
+        mentions: &mentions,
+        plain: false,
+        ask: None,
+    };
     let delivered = channel.channel.deliver(&transport, &out, &|| SystemClock.now()).await;
     let duration = SystemClock.now().since(started);
     let outcome = delivered.outcome;

@@ -1,3 +1,5 @@
+mod alert;
+
 use crate::print::test::run;
 use expect_test::{Expect, expect};
 use serde_json::Value;
@@ -65,7 +67,10 @@ fn what_init_writes_is_valid_and_private() {
     let place = Place::new();
     let (code, out, talk) = place.run(&["check"]);
     assert_eq!((code, talk.as_str()), (0, ""));
-    assert!(out.ends_with("callout.toml: 1 channel, 1 receiver, 1 route\n"), "{out}");
+    assert!(
+        out.ends_with("callout.toml: 1 channel, 1 receiver, 1 route, 0 escalation policies\n"),
+        "{out}"
+    );
     let check = place.json(&["check"]);
     assert_eq!((&check["ok"], &check["channels"]), (&Value::from(true), &Value::from(1)));
     for name in ["callout.toml", "ack.key", "api.token"] {
@@ -110,18 +115,18 @@ fn a_wrong_configuration_stops_every_command_with_78() {
         &["check"],
         78,
         expect![[r#"
-        error: no receiver is called "ops"
-          DIR/callout.toml:2:7
-            2 | to = ["ops"]
-              |       ^^^^^
-          help: no receiver is configured
+            error: no receiver is called "ops"
+              DIR/callout.toml:2:7
+                2 | to = ["ops"]
+                  |       ^^^^^
+              help: no receiver is configured
 
-        error: unknown key `x` in routes
-          DIR/callout.toml:3:1
-            3 | x …
-              | ^
-          help: known here: match, to
-    "#]],
+            error: unknown key `x` in routes
+              DIR/callout.toml:3:1
+                3 | x …
+                  | ^
+              help: known here: match, to, escalation
+        "#]],
     );
     for command in ["list", "send x", "stats", "channels", "migrate", "prune", "show 1"] {
         let arguments: Vec<&str> = command.split(' ').collect();
@@ -220,7 +225,7 @@ fn without_a_terminal_a_bulk_command_needs_yes() {
     "#]],
     );
     place.fails(&["prune"], 2, expect![[r#"
-        error: Delete accepted and cancelled messages older than 1w, dead and expired ones older than 4w2d?
+        error: Delete accepted and cancelled messages older than 7d, dead and expired ones older than 30d?
           help: there is nobody to ask; pass --yes
     "#]]);
     place.fails(

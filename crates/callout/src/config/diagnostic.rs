@@ -84,8 +84,8 @@ impl Place {
 }
 
 /// Keys of lists and tables that hold names and no credentials.
-const PLAIN_KEYS: [&str; 7] =
-    ["allow_link_local", "channels", "match", "mention", "retention", "scopes", "to"];
+const PLAIN_KEYS: [&str; 8] =
+    ["allow_link_local", "channels", "match", "mention", "retention", "scopes", "steps", "to"];
 
 /// The longest key of ours, and some room for mistakes.
 const KEY_CHARS_MAX: usize = 24;
@@ -101,7 +101,8 @@ fn key_of(line: &str) -> &str {
 }
 
 fn is_plain(line: &str) -> bool {
-    line.split_once('=').is_some_and(|(key, _)| PLAIN_KEYS.contains(&key.trim()))
+    let key = line.split_once('=').map(|(key, _)| key.trim_start_matches([' ', '\t', '{']).trim());
+    key.is_some_and(|key| PLAIN_KEYS.contains(&key))
 }
 
 /// `text` with `***` for every quoted value in it, for any of them may be a credential.

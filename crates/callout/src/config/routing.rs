@@ -1,7 +1,9 @@
 //! Receivers, routes, retries and the operator, and whether all names they use exist.
 
 use super::channels::name_error;
+use super::escalation;
 use super::reader::{Item, Section};
+use callout_core::escalation::Policy;
 use callout_core::id::{ChannelName, ReceiverName};
 use callout_core::level::Level;
 use callout_core::plan::Directory;
@@ -18,15 +20,23 @@ const DAY: Duration = Duration::from_secs(86_400);
 const ATTEMPTS_MAX: u32 = 20;
 
 type People = BTreeMap<String, BTreeMap<String, String>>;
+type Policies = BTreeMap<String, Policy>;
 
 /// What decides about deliveries; `None` after an error.
-pub(super) fn directory(root: &Section<'_>, people: &People) -> Option<Directory> {
+pub(super) fn directory(
+    root: &Section<'_>,
+    people: &People,
+    policies: &Policies,
+) -> Option<Directory> {
     let receivers = receivers(root, people);
-    let routes = routes(root);
+    let routes = routes(root, policies);
+    let follow_up = escalation::follow_up(root);
     let operator = operator(root);
     let retry = retry(root);
-    warn_unused(root, &routes, operator.as_ref());
-    Some(Directory { routes, receivers, operator, retry: retry? })
+    let told = routes.iter().flat_map(|route| &route.to).chain(operator.as_ref());
+    let steps = policies.values().flat_map(|policy| &policy.steps);
+    warn_unused(root, &told.chain(steps.flat_map(|step| &step.to)).collect());
+    Some(Directory { routes, receivers, operator, retry: retry?, follow_up })
 }
 
 fn receivers(root: &Section<'_>, people: &People) -> BTreeMap<ReceiverName, Receiver> {
@@ -66,7 +76,7 @@ fn chain(root: &Section<'_>, receiver: &Section<'_>) -> Vec<ChannelName> {
 }
 
 /// The names in a list, each of which must be that of a table in the section `{what}s`.
-fn references<T: FromStr>(root: &Section<'_>, what: &str, items: &[Item<'_>]) -> Vec<T> {
+pub(super) fn references<T: FromStr>(root: &Section<'_>, what: &str, items: &[Item<'_>]) -> Vec<T> {
     let mut seen = BTreeSet::new();
     for item in items {
         if let Some(text) = item.text()
@@ -83,11 +93,18 @@ fn references<T: FromStr>(root: &Section<'_>, what: &str, items: &[Item<'_>]) ->
 fn reference<T: FromStr>(root: &Section<'_>, what: &str, item: &Item<'_>) -> Option<T> {
     let text = item.text()?;
     let tables = root.named_names(&format!("{what}s"));
-    if !tables.iter().any(|name| name == text) {
-        item.unknown(what, text, tables.iter().map(String::as_str));
-        return None;
+    if tables.iter().any(|name| name == text) {
+        return text.parse().ok();
     }
-    text.parse().ok()
+    if what == "receiver" && root.named_names("escalation").iter().any(|name| name == text) {
+        let problem = format!("\"{text}\" is an escalation policy, and this has to be a receiver");
+        let help =
+            format!("a policy tells receivers only; a route uses it with escalation = \"{text}\"");
+        item.wrong(problem, help);
+    } else {
+        item.unknown(what, text, tables.iter().map(String::as_str));
+    }
+    None
 }
 
 fn mentions(item: &Item<'_>, people: &People) -> Vec<String> {
@@ -103,9 +120,10 @@ fn mentions(item: &Item<'_>, people: &People) -> Vec<String> {
     names.collect()
 }
 
-fn routes(root: &Section<'_>) -> Vec<Route> {
+fn routes(root: &Section<'_>, policies: &Policies) -> Vec<Route> {
     let sections = root.numbered_sections("routes");
-    let routes: Vec<Option<Route>> = sections.iter().map(|section| route(root, section)).collect();
+    let routes: Vec<Option<Route>> =
+        sections.iter().map(|section| route(root, section, policies)).collect();
     let help =
         "end the file with a route without `match`, such as:\n    [[routes]]\n    to = [\"ops\"]";
     let is_catch_all = |route: &Option<Route>| route.as_ref().is_some_and(Route::is_catch_all);
@@ -127,17 +145,19 @@ fn routes(root: &Section<'_>) -> Vec<Route> {
     routes.into_iter().flatten().collect()
 }
 
-fn route(root: &Section<'_>, section: &Section<'_>) -> Option<Route> {
-    section.only(&["match", "to"]);
+fn route(root: &Section<'_>, section: &Section<'_>, policies: &Policies) -> Option<Route> {
+    section.only(&["match", "to", "escalation"]);
     let conditions = match section.get("match") {
         Some(item) => item.section().and_then(|section| conditions(&section)),
         None => Some((Vec::new(), Vec::new())),
     };
+    let escalation =
+        section.get("escalation").and_then(|item| escalation::chosen(root, policies, &item));
     let to = section.required("to", "name receivers, or record only with to = []");
     let to = to.and_then(|item| item.list())?;
     let to = references(root, "receiver", &to);
     let (levels, labels) = conditions?;
-    Some(Route { levels, labels, to })
+    Some(Route { levels, labels, to, escalation })
 }
 
 type Conditions = (Vec<Level>, Vec<callout_core::route::Matcher>);
@@ -204,19 +224,13 @@ fn retry(root: &Section<'_>) -> Option<RetryPolicy> {
     })
 }
 
-fn warn_unused(root: &Section<'_>, routes: &[Route], operator: Option<&ReceiverName>) {
-    let told: BTreeSet<&str> = routes
-        .iter()
-        .flat_map(|route| &route.to)
-        .chain(operator)
-        .map(ReceiverName::as_str)
-        .collect();
+fn warn_unused(root: &Section<'_>, told: &BTreeSet<&ReceiverName>) {
     let mut used = BTreeSet::new();
     for (item, section) in root.named_sections("receivers") {
         let chain = section.get("channels").filter(|item| item.value.is_array());
         let chain = chain.and_then(|item| item.list()).unwrap_or_default();
         used.extend(chain.iter().filter_map(|item| item.value.as_str()));
-        if !told.contains(item.key.as_str()) {
+        if !told.iter().any(|name| name.as_str() == item.key) {
             let problem = format!("no route leads to receiver \"{}\"", item.key);
             let help = "only messages that name it reach it; add a route, or remove it";
             root.book.warn(Some(&item.key_at), problem, help);

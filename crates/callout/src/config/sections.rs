@@ -3,6 +3,7 @@
 use super::reader::{Item, Section};
 use super::source::read_bounded;
 use callout_core::secret::Secret;
+use callout_core::ticket::{KEY_BYTES_MIN, Links, Seal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -12,8 +13,6 @@ use std::time::Duration;
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8470);
 /// The database unless told otherwise, beside the configuration file.
 const STORE_FILE: &str = "callout.db";
-/// The fewest bytes of the key that signs links.
-const ACK_KEY_BYTES_MIN: usize = 32;
 /// The fewest bytes of an API token.
 const TOKEN_BYTES_MIN: usize = 16;
 /// The most bytes of a file with root certificates.
@@ -57,6 +56,14 @@ pub struct Server {
     pub ack_key: Option<Secret>,
     /// Who may use the API. Empty: nobody.
     pub tokens: Vec<Token>,
+}
+
+impl Server {
+    /// Where people acknowledge; `None` without an address that they can reach.
+    pub fn links(&self) -> Option<Links> {
+        let (public_url, key) = self.public_url.clone().zip(self.ack_key.clone())?;
+        Some(Links { public_url, seal: Seal::new(key) })
+    }
 }
 
 /// One credential for the API.
@@ -119,7 +126,11 @@ fn store_path(url: &Item<'_>) -> Option<PathBuf> {
     match url.text()?.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Some(url.book.source.folder().join(path)),
         Some(_) | None => {
-            url.wrong("store.url is not the address of a store", "write \"sqlite:callout.db\"");
+            // An address of another kind of store may hold a password.
+            url.wrong_secret(
+                "store.url is not the address of a store",
+                "write \"sqlite:callout.db\"",
+            );
             None
         }
     }
@@ -136,8 +147,8 @@ pub(super) fn server(root: &Section<'_>) -> Option<Server> {
         Some(item) => item.parsed("write an address and a port, such as \"127.0.0.1:8470\""),
         None => Some(LISTEN),
     };
-    let public_url = server.get("public_url").and_then(|url| web_address(&url));
-    let ack_key = server.get("ack_key").and_then(|key| key.secret_of(ACK_KEY_BYTES_MIN));
+    let public_url = server.get("public_url").and_then(|url| public_url(&server, &url));
+    let ack_key = server.get("ack_key").and_then(|key| key.secret_of(KEY_BYTES_MIN));
     let token_sections = server.numbered_sections("tokens");
     if let (Some(item), Some(listen)) = (&listen_at, listen)
         && !listen.ip().is_loopback()
@@ -187,6 +198,36 @@ fn scopes_of(item: &Item<'_>) -> Option<Vec<Scope>> {
         found
     };
     Some(items.iter().filter_map(scope).collect())
+}
+
+/// Where people reach the server. The links that lead there are credentials.
+fn public_url(server: &Section<'_>, item: &Item<'_>) -> Option<String> {
+    let url = web_address(item)?;
+    if server.get("ack_key").is_none() {
+        let problem = "links need a key that seals them, and there is no server.ack_key";
+        let help = "add ack_key = { file = \"ack.key\" }; `callout init` makes such a file, and so does\n    \
+                    (umask 077; head -c 32 /dev/urandom | base64 > ack.key)";
+        item.wrong(problem, help);
+    }
+    if let Some(rest) = url.strip_prefix("http://")
+        && !is_this_machine(rest)
+    {
+        let problem = format!("{} is not encrypted, and its links are credentials", item.path);
+        let help = "whoever sees one may acknowledge: put TLS in front, and write https://";
+        item.book.warn(Some(&item.key_at), problem, help);
+    }
+    Some(url)
+}
+
+/// Whether an address without its scheme leads to the machine it is opened on.
+fn is_this_machine(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// An http(s) address without a slash at the end.

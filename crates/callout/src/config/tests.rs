@@ -1,3 +1,4 @@
+mod escalation;
 mod reference;
 
 use super::*;
@@ -511,15 +512,15 @@ fn store_http_and_retry_are_checked() {
         expect![[r#"
             error: store.url is not the address of a store
               callout.toml:2:7
-                2 | url = "postgres://x"
-                  |       ^^^^^^^^^^^^^^
+                2 | url = ***
+                  |       ^^^
               help: write "sqlite:callout.db"
 
             error: store.retention.accepted is not a length of time
               callout.toml:3:26
                 3 | retention = { accepted = "5", daed = "1d", dead = "0s" }
                   |                          ^^^
-              help: write a time between 1m and 520w, such as "20s", "5m" or "7d"
+              help: write a time between 1m and 3640d, such as "20s", "5m" or "7d"
 
             error: unknown key `daed` in store.retention
               callout.toml:3:31
@@ -531,7 +532,7 @@ fn store_http_and_retry_are_checked() {
               callout.toml:3:51
                 3 | retention = { accepted = "5", daed = "1d", dead = "0s" }
                   |                                                   ^^^^
-              help: write a time between 1m and 520w, such as "20s", "5m" or "7d"
+              help: write a time between 1m and 3640d, such as "20s", "5m" or "7d"
 
             error: http.proxy is not an http:// or https:// address
               callout.toml:5:9
@@ -737,11 +738,11 @@ fn receivers_and_routes_are_checked() {
                    |                                                ^^
               help: leave `level` out to match all levels
 
-            error: unknown key `escalation` in routes
-              callout.toml:15:1
-                15 | escalation …
-                   | ^^^^^^^^^^
-              help: known here: match, to
+            error: no escalation policy is called "x"
+              callout.toml:15:14
+                15 | escalation = "x"
+                   |              ^^^
+              help: no escalation policy is configured
 
             error: the last route does not match everything, so messages could fall through
               callout.toml:16:1

@@ -1,7 +1,7 @@
-//! Stand-ins for two providers, on a port of this machine.
+//! Stand-ins for three providers, on a port of this machine.
 //!
-//! They answer as the real ones do: HTTP 200 whatever happened, and the truth in `errcode`. DingTalk
-//! has a bad day; WeCom takes everything.
+//! They answer as the real ones do: HTTP 200 whatever happened, and the truth in the body. DingTalk has
+//! a bad day; WeCom and Slack take everything.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -26,6 +26,7 @@ impl Providers {
         let router = Router::new()
             .route("/robot/send", post(dingtalk))
             .route("/cgi-bin/webhook/send", post(wecom))
+            .route("/services/T0/B0/demo", post(slack))
             .with_state(Arc::clone(&received));
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -43,9 +44,32 @@ impl Providers {
         format!("http://{}/cgi-bin/webhook/send", self.address)
     }
 
-    /// The last body WeCom took.
-    pub(super) fn received_by_wecom(&self) -> String {
-        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn slack(&self) -> String {
+        format!("http://{}/services/T0/B0/demo", self.address)
+    }
+
+    /// Whether the last body that Slack took says so.
+    pub(super) fn slack_has_heard(&self, words: &str) -> bool {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).contains(words)
+    }
+
+    /// The acknowledge link in the last body that Slack took.
+    pub(super) fn link(&self) -> Option<String> {
+        let body = self.received.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let body: Value = serde_json::from_str(&body).ok()?;
+        find_link(&body)
+    }
+}
+
+/// The first text in `body` that is a link to an acknowledge page.
+fn find_link(body: &Value) -> Option<String> {
+    match body {
+        Value::String(text) if text.starts_with("http://") && text.contains("/a/") => {
+            Some(text.clone())
+        }
+        Value::Array(items) => items.iter().find_map(find_link),
+        Value::Object(fields) => fields.values().find_map(find_link),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
@@ -53,8 +77,12 @@ async fn dingtalk() -> Json<Value> {
     Json(json!({ "errcode": -1, "errmsg": "system busy" }))
 }
 
-async fn wecom(State(received): State<Arc<Mutex<String>>>, body: Bytes) -> Json<Value> {
+async fn wecom() -> Json<Value> {
+    Json(json!({ "errcode": 0, "errmsg": "ok" }))
+}
+
+async fn slack(State(received): State<Arc<Mutex<String>>>, body: Bytes) -> &'static str {
     *received.lock().unwrap_or_else(PoisonError::into_inner) =
         String::from_utf8_lossy(&body).into_owned();
-    Json(json!({ "errcode": 0, "errmsg": "ok" }))
+    "ok"
 }

@@ -3,11 +3,13 @@
 //! Each one is listed once, in [`router`], with the scope it needs; a test walks the same table with
 //! every kind of credential.
 
+use super::ack;
+use super::alert;
 use super::answer::Failure;
-use super::auth::Gate;
+use super::auth::{Caller, Gate};
 use super::metrics;
 use crate::config::Scope;
-use crate::json;
+use crate::{json, narrate};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,7 +21,9 @@ use callout_core::id::{MessageId, ReceiverName};
 use callout_core::message::{MESSAGE_BYTES_MAX, Message};
 use callout_core::plan::{Directory, MessageState};
 use callout_core::time::Timestamp;
-use callout_store::model::{Command, CommandRequest, Filter, Found, NewMessage, Story};
+use callout_store::model::{
+    AlertFilter, Answer, Command, CommandRequest, Filter, Found, NewMessage, Story,
+};
 use callout_store::{Store, StoreError};
 use callout_worker::{Clock, Status};
 use serde::Deserialize;
@@ -44,6 +48,7 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Gate,
+    pub(crate) door: ack::Door,
     pub(crate) worker: Status,
     /// Set once the program is asked to stop.
     pub(crate) stopping: AtomicBool,
@@ -52,12 +57,19 @@ pub(crate) struct Api {
 /// All routes.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let guarded = |scope: Scope| middleware::from_fn_with_state((api.clone(), scope), guard);
+    let answer = |answer: Answer| {
+        post(alert::answer).layer(Extension(answer)).layer(guarded(Scope::Operate))
+    };
     Router::new()
         .route("/v1/messages", post(enqueue).layer(guarded(Scope::Send)))
         .route("/v1/messages", get(list).layer(guarded(Scope::Read)))
         .route("/v1/messages/{id}", get(show).layer(guarded(Scope::Read)))
         .route("/v1/messages/{id}/cancel", post(cancel).layer(guarded(Scope::Operate)))
         .route("/v1/messages/{id}/replay", post(replay).layer(guarded(Scope::Operate)))
+        .route("/v1/messages/{id}/ack", answer(Answer::Acknowledge))
+        .route("/v1/messages/{id}/unack", answer(Answer::Unacknowledge))
+        .route("/v1/messages/{id}/resolve", answer(Answer::Resolve))
+        .route("/v1/messages/{id}/escalate", answer(Answer::Escalate))
         .route("/metrics", get(metrics).layer(guarded(Scope::Read)))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -71,35 +83,47 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         })
         .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), in_time))
-        .with_state(api)
+        .with_state(api.clone())
+        .merge(ack::router(api))
 }
 
 async fn guard(
     State((api, scope)): State<(Arc<Api>, Scope)>,
     Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     match api.gate.check(request.headers(), peer.ip(), scope, api.clock.now()) {
-        Ok(()) => next.run(request).await,
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
     }
 }
 
 async fn in_time(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let until = api.clock.now() + REQUEST_TIMEOUT;
-    let mut response = tokio::select! {
-        response = next.run(request) => response,
-        () = api.clock.wait_until(until) => {
-            Failure::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long").into_response()
-        }
-    };
+    let too_slow =
+        || Failure::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long");
+    let response = within(api.clock.as_ref(), next.run(request)).await;
+    let mut response = response.unwrap_or_else(|| too_slow().into_response());
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     let nosniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
+}
+
+/// The answer, unless it takes longer than [`REQUEST_TIMEOUT`].
+pub(super) async fn within(
+    clock: &dyn Clock,
+    answer: impl Future<Output = Response>,
+) -> Option<Response> {
+    tokio::select! {
+        response = answer => Some(response),
+        () = clock.wait_until(clock.now() + REQUEST_TIMEOUT) => None,
+    }
 }
 
 async fn enqueue(
@@ -147,6 +171,7 @@ struct ListQuery {
     channel: Option<String>,
     label: Option<String>,
     since: Option<String>,
+    alert: Option<String>,
     limit: Option<usize>,
     after: Option<i64>,
 }
@@ -174,7 +199,17 @@ impl ListQuery {
             channel: read("channel", self.channel.as_ref(), |text| text.parse().ok())?,
             labels: read("label", self.label.as_ref(), label)?.into_iter().collect(),
             since: read("RFC 3339 time", self.since.as_ref(), instant)?,
+            alert: read("state of an alert", self.alert.as_ref(), alert_filter)?,
         })
+    }
+}
+
+fn alert_filter(word: &str) -> Option<AlertFilter> {
+    match word {
+        "unacked" => Some(AlertFilter::Unacknowledged),
+        "acked" => Some(AlertFilter::Acknowledged),
+        "exhausted" => Some(AlertFilter::Exhausted),
+        _ => None,
     }
 }
 
@@ -192,7 +227,7 @@ async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Jso
     Ok(Json(json::story(&find(&api, id).await?)))
 }
 
-async fn find(api: &Api, id: String) -> Result<Story, Failure> {
+pub(super) async fn find(api: &Api, id: String) -> Result<Story, Failure> {
     match api.store.find(id).await? {
         Found::One(id) => api.store.story(id).await?.ok_or_else(Failure::not_found),
         Found::None => Err(Failure::not_found()),
@@ -204,33 +239,43 @@ async fn find(api: &Api, id: String) -> Result<Story, Failure> {
 
 async fn cancel(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    command(&api, id, Command::Cancel).await
+    command(&api, &caller, id, Command::Cancel).await
 }
 
 async fn replay(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Failure> {
-    command(&api, id, Command::Replay).await
+    command(&api, &caller, id, Command::Replay).await
 }
 
-async fn command(api: &Api, id: String, command: Command) -> Result<Json<Value>, Failure> {
+async fn command(
+    api: &Api,
+    Caller(caller): &Caller,
+    id: String,
+    command: Command,
+) -> Result<Json<Value>, Failure> {
     let story = find(api, id).await?;
-    let changed = api
-        .store
-        .command(CommandRequest {
-            now: api.clock.now(),
-            directory: api.directory.clone(),
-            command,
-            messages: vec![story.summary.id.clone()],
-            by: "the API".to_owned(),
-        })
-        .await?;
+    let stopped = match command {
+        Command::Replay => story.alert.as_ref().and_then(narrate::alert::stopped),
+        Command::Cancel => None,
+    };
+    let ask = CommandRequest {
+        now: api.clock.now(),
+        directory: api.directory.clone(),
+        command,
+        messages: vec![story.summary.id.clone()],
+        by: format!("{caller}, over the API"),
+    };
+    let changed = api.store.command(ask).await?;
     if changed == 0 {
+        let state = story.summary.state.name();
         let message =
-            format!("the message is {}, so there is nothing to do", story.summary.state.name());
+            stopped.unwrap_or_else(|| format!("the message is {state}, so there is nothing to do"));
         return Err(Failure::new(StatusCode::CONFLICT, "nothing_to_do", message));
     }
     Ok(Json(json!({ "id": story.summary.id, "deliveries": changed })))

@@ -1,32 +1,28 @@
 //! Who may do what: bearer tokens with scopes, and how often.
 
 use super::answer::Failure;
+use super::tries::Tries;
 use crate::config::{SCOPES, Scope, Token};
 use axum::http::{HeaderMap, StatusCode, header};
 use callout_core::time::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// Requests per second that one token may make over time.
 const REQUESTS_PER_SECOND: f64 = 200.0;
 /// Requests that one token may make at once after a pause.
 const REQUESTS_BURST: f64 = 400.0;
-/// Wrong tokens that one address may try within [`FAILURE_WINDOW`].
+/// Wrong tokens that one address may try within a minute.
 const FAILURES_MAX: u32 = 10;
-/// See [`FAILURES_MAX`].
-const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// The most addresses whose failures are remembered.
-const ADDRESSES_MAX: usize = 10_000;
 
 /// Tokens, and what was done with them lately.
 #[derive(Debug)]
 pub(crate) struct Gate {
     tokens: Vec<Token>,
     spent: Mutex<HashMap<usize, Bucket>>,
-    failures: Mutex<HashMap<IpAddr, Failures>>,
+    failures: Tries,
 }
 
 #[derive(Debug)]
@@ -35,33 +31,31 @@ struct Bucket {
     at: Timestamp,
 }
 
-#[derive(Debug)]
-struct Failures {
-    count: u32,
-    since: Timestamp,
-}
+/// Whose request it is: the name of its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller(pub(crate) String);
 
 impl Gate {
     pub(crate) fn new(tokens: Vec<Token>) -> Self {
-        Self { tokens, spent: Mutex::default(), failures: Mutex::default() }
+        Self { tokens, spent: Mutex::default(), failures: Tries::new(FAILURES_MAX) }
     }
 
-    /// Lets a request pass, or says why not.
+    /// Lets a request pass and says whose it is, or says why not.
     pub(crate) fn check(
         &self,
         headers: &HeaderMap,
         peer: IpAddr,
         scope: Scope,
         now: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<Caller, Failure> {
         // Somebody else's wrong guesses must not shut out a client that has a right token.
         let Some((number, token)) = self.find(headers) else {
-            if self.has_failed_too_often(peer, now) {
+            if self.failures.are_too_many(peer, now) {
                 let message = "too many wrong tokens from this address; wait a minute";
                 return Err(Failure::too_many(message));
             }
             if headers.contains_key(header::AUTHORIZATION) {
-                self.note_failure(peer, now);
+                self.failures.note(peer, now);
             }
             let message = "this needs a header `Authorization: Bearer TOKEN` with a token from [[server.tokens]]";
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
@@ -75,7 +69,7 @@ impl Gate {
         if !self.spend(number, now) {
             return Err(Failure::too_many("this token makes too many requests"));
         }
-        Ok(())
+        Ok(Caller(token.name.clone()))
     }
 
     fn find(&self, headers: &HeaderMap) -> Option<(usize, &Token)> {
@@ -105,21 +99,6 @@ impl Gate {
         bucket.level -= 1.0;
         true
     }
-
-    fn has_failed_too_often(&self, peer: IpAddr, now: Timestamp) -> bool {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures
-            .get(&peer)
-            .is_some_and(|f| f.count >= FAILURES_MAX && now.since(f.since) < FAILURE_WINDOW)
-    }
-
-    fn note_failure(&self, peer: IpAddr, now: Timestamp) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|_, f| now.since(f.since) < FAILURE_WINDOW);
-        if failures.len() < ADDRESSES_MAX {
-            failures.entry(peer).or_insert(Failures { count: 0, since: now }).count += 1;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -127,6 +106,7 @@ mod tests {
     use super::*;
     use axum::response::IntoResponse;
     use callout_core::secret::Secret;
+    use std::time::Duration;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::EPOCH + Duration::from_secs(seconds)
@@ -150,7 +130,7 @@ mod tests {
             headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
         }
         match gate.check(&headers, IpAddr::from([127, 0, 0, 1]), scope, now) {
-            Ok(()) => 200,
+            Ok(_) => 200,
             Err(failure) => failure.into_response().status().as_u16(),
         }
     }

@@ -89,6 +89,19 @@ fn counts(registry: &mut Registry, stats: &Stats) {
         "Ended attempts since the outbox was created, by channel and outcome",
         attempts,
     );
+    for (name, help, n) in [
+        ("alerts_open", "Alerts that nobody has acknowledged", stats.alerts.open),
+        ("alerts_acknowledged", "Alerts that somebody has", stats.alerts.acknowledged),
+        (
+            "alerts_exhausted",
+            "Open alerts whose escalation ended without an acknowledgment",
+            stats.alerts.exhausted,
+        ),
+    ] {
+        let gauge = Count::default();
+        gauge.set(count(n));
+        registry.register(name, help, gauge);
+    }
     registry.register("build", "Always 1", ConstCounter::new(1u64));
 }
 

@@ -1,3 +1,5 @@
+mod alert;
+
 use super::*;
 use crate::json;
 use callout_core::delivery::{Lease, Place, Standing};
@@ -67,11 +69,14 @@ fn message(state: MessageState, deliveries: Vec<Delivery>) -> Story {
             created_at: at(0.0),
             settled_at: None,
             deliveries: standings.collect::<Vec<(_, Standing)>>(),
+            alert: None,
         },
         message: Ok(message),
         why: Some("route 1 matched: level critical".to_owned()),
         deliveries,
         journal: vec![],
+        alert: None,
+        belongs_to: None,
     }
 }
 
@@ -122,6 +127,9 @@ fn every_end_of_a_story_is_told() {
         at: at(8.0),
         event: "replayed".to_owned(),
         detail: "by fox".to_owned(),
+        by: None,
+        via: None,
+        origin: None,
     });
     check(
         &told,

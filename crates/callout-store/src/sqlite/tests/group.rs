@@ -143,6 +143,7 @@ async fn an_idle_claim_writes_nothing() {
         receivers: [].into(),
         operator: None,
         retry: callout_core::retry::RetryPolicy::default(),
+        follow_up: true,
     };
     let ask = crate::model::ClaimRequest {
         now: callout_core::time::Timestamp::EPOCH,

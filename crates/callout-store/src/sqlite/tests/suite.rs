@@ -8,14 +8,14 @@ use callout_core::time::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-struct Sqlite(tempfile::TempDir);
+pub(super) struct Sqlite(tempfile::TempDir);
 
 impl Sqlite {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.path().join("callout.db")
     }
 
@@ -37,6 +37,18 @@ impl Backend for Sqlite {
 
     async fn garble(&self, id: &str) {
         self.change("UPDATE callout_message SET title = CAST(x'fffe41' AS TEXT) WHERE id = ?1", id);
+    }
+
+    async fn garble_policy(&self, id: &str) {
+        let alert = "(SELECT seq FROM callout_message WHERE id = ?1)";
+        self.change(&format!("UPDATE callout_alert SET policy = '[' WHERE seq = {alert}"), id);
+    }
+
+    async fn revive(&self, id: &str) {
+        let message = "(SELECT seq FROM callout_message WHERE id = ?1)";
+        let sql =
+            "UPDATE callout_delivery SET state = 'ready', ended_at = NULL WHERE message_seq =";
+        self.change(&format!("{sql} {message}"), id);
     }
 
     fn spare_path(&self) -> PathBuf {

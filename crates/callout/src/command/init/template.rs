@@ -19,9 +19,10 @@ const HEAD: &str = r#"# Callout's configuration. `callout check` says what is wr
 
 [server]
 # listen = "127.0.0.1:8470"
-# The server's address as others see it.
+# The server's address as people reach it, from their phones too. With it, messages that somebody has to
+# acknowledge carry a link to do so; without it, they say how to do it by command.
 # public_url = "https://callout.example.com"
-# Signs links in messages.
+# Seals these links. Whoever has this key can acknowledge everything.
 ack_key = { file = "ack.key" }
 
 # Who may use the HTTP API. Scopes: send, read, operate.
@@ -76,7 +77,19 @@ channels = ["placeholder"]
 # Mention these people, by name, in every message.
 # mention = []
 
-# Who hears of messages that cannot be delivered.
+# Who is told when nobody acknowledges: the next step follows when ack_within has passed (default 5m).
+# After the last step it starts over, repeat times (0 to 10, default 2).
+# [receivers.lead]
+# channels = ["placeholder"]
+# [escalation.critical]
+# steps = [{ to = ["ops"], ack_within = "5m" }, { to = ["lead"], ack_within = "10m" }]
+# repeat = 2
+
+[alerts]
+# Whether those who were told hear who acknowledged or resolved an alert.
+# follow_up = true
+
+# Who hears of messages that cannot be delivered, and of alerts that nobody acknowledges.
 [operator]
 receiver = "ops"
 
@@ -84,6 +97,8 @@ receiver = "ops"
 # [[routes]]
 # match = { level = ["error", "critical"], labels = ["env=prod", 'host=~"db-.*"'] }
 # to = ["ops"]
+# Somebody has to acknowledge these; the policy's first step is told together with `to`.
+# escalation = "critical"
 
 [[routes]]
 to = ["ops"]

@@ -1,0 +1,25 @@
+//! Reading how an alert stands, on any connection.
+//!
+//! It needs no driver: a caller binds the message's id to [`FIND_ALERT`] and reads one row. No
+//! transaction has to be open while waiting for somebody to acknowledge: ask again now and then.
+
+/// Reads how the message with the id `?1` and its alert stand; no row if there is no such message. One
+/// that was counted with an alert, joined or resolved it, answers with that alert.
+///
+/// The columns, `message`, `state`, `by`, `at`, `step`, `exhausted` and `next_step_at`:
+///
+/// 1. the message's state: `new`, `pending`, `accepted`, `merged`, `dead`, `cancelled` or `expired`;
+/// 2. the alert's state: `open`, `acknowledged` or `resolved`; NULL, as all that follows, if nobody has
+///    to acknowledge the message, or it is `new`;
+/// 3. who brought the alert there; NULL while it is open;
+/// 4. when, in milliseconds since 1970, UTC; NULL while it is open;
+/// 5. the present step of its escalation, from 1;
+/// 6. 1 if everybody was told as often as the policy says, in vain, and it is open; else 0;
+/// 7. when the next step follows, in milliseconds since 1970, UTC; NULL if none does.
+pub const FIND_ALERT: &str = "
+    SELECT p.state AS message, a.state, a.by, a.at, a.step + 1 AS step,
+           a.timer = 'exhausted' AS exhausted, a.due_at AS next_step_at
+      FROM callout_message m
+      JOIN callout_progress p ON p.seq = m.seq
+      LEFT JOIN callout_alert a ON a.seq = coalesce(p.alert, m.seq)
+     WHERE m.id = ?1";

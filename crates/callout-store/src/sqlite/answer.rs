@@ -1,0 +1,223 @@
+//! What somebody does about an alert.
+//!
+//! The new state, the end of what waits, the journal and the news for those who were told are one
+//! transaction: whoever acts before a step is committed keeps it from being taken.
+
+use super::alert;
+use super::alert_row::Row;
+use super::body;
+use super::channel;
+use super::delivery::Scene;
+use super::escalate::advance;
+use super::journal::{self, Entry};
+use super::report::{self, Ids};
+use super::row::lossy;
+use super::tx::{Db, Tx};
+use crate::error::StoreError;
+use crate::model::{Answer, AnswerRequest, Answered};
+use callout_core::alert::{self as life, Deed, Event, State};
+use callout_core::escalation::{self, Timer};
+use callout_core::id::ReceiverName;
+use callout_core::message::LABEL_VALUE_BYTES_MAX;
+use callout_core::plan;
+use rusqlite::named_params;
+
+pub(super) const FIND: &str = "
+    SELECT m.seq, p.state, p.alert
+      FROM callout_message m CROSS JOIN callout_progress p ON p.seq = m.seq
+     WHERE m.id = :id";
+
+/// Writes an answer down, or says why not.
+pub(super) fn answer(tx: &mut Tx<'_>, ask: &AnswerRequest) -> Result<Answered, StoreError> {
+    let by = life::author(&ask.by)?;
+    let Some(found) = find(tx.db, &ask.message)? else { return Ok(Answered::Unknown) };
+    let row = match found.alert {
+        Some(row) => row,
+        None => return Ok(Answered::NoAlert { why: no_alert(&found.state).to_owned() }),
+    };
+    if ask.epoch.is_some_and(|epoch| epoch != row.epoch) {
+        return refused(tx.db, row, "it was opened again since".to_owned());
+    }
+    let mut scene = Scene {
+        now: ask.now,
+        directory: &ask.directory,
+        blocked: channel::blocked(tx.db, ask.now)?,
+        ids: Ids::new(ask.entropy),
+    };
+    let deed = Deed { by, at: ask.now, via: ask.via };
+    let refusal = match ask.answer {
+        Answer::Acknowledge => close(tx, &mut scene, &row, Event::Acknowledged(deed), ask)?,
+        Answer::Resolve => close(tx, &mut scene, &row, Event::Resolved(deed), ask)?,
+        Answer::Unacknowledge => reopen(tx, &mut scene, &row, &deed, ask)?,
+        Answer::Escalate => push(tx, &mut scene, &row, &deed, ask)?,
+    };
+    match refusal {
+        Some(why) => refused(tx.db, row, why),
+        None => {
+            tx.news.work = true;
+            let row = alert::read(tx.db, row.seq)?.unwrap_or(row);
+            Ok(Answered::Done(Box::new(alert::whole(tx.db, row)?)))
+        }
+    }
+}
+
+struct Found {
+    /// Where the message stands.
+    state: String,
+    alert: Option<Row>,
+}
+
+/// The alert that a message is, was counted with, joined or resolved.
+fn find(db: Db<'_>, id: &str) -> Result<Option<Found>, StoreError> {
+    let found = db.one("find the message", FIND, named_params! {":id": id}, |row| {
+        Ok((row.get::<_, i64>(0)?, lossy(row, 1)?, row.get::<_, Option<i64>>(2)?))
+    })?;
+    let Some((seq, state, alert)) = found else { return Ok(None) };
+    Ok(Some(Found { state, alert: alert::read(db, alert.unwrap_or(seq))? }))
+}
+
+fn no_alert(state: &str) -> &'static str {
+    match state {
+        "new" => "it has not been planned yet, ask again in a moment",
+        "dead" => "nobody has to acknowledge it, and it was not delivered",
+        _ => "nobody has to acknowledge it",
+    }
+}
+
+fn refused(db: Db<'_>, row: Row, why: String) -> Result<Answered, StoreError> {
+    Ok(Answered::Refused { alert: Box::new(alert::whole(db, row)?), why })
+}
+
+/// Ends or pauses an alert: nobody else is told. Returns why not, if so.
+fn close(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Row,
+    event: Event,
+    ask: &AnswerRequest,
+) -> Result<Option<String>, StoreError> {
+    let Ok(state) = life::step(&row.state, event.clone()) else {
+        return Ok(Some(format!("it is {} already", row.state.name())));
+    };
+    if !settle(tx, scene, row, state)? {
+        return Ok(Some("somebody else was faster".to_owned()));
+    }
+    note(tx, row, event.name(), ask)?;
+    let told = alert::told(tx.db, row.seq)?;
+    follow_up(tx, scene, row, &event, &ask.by, &told)?;
+    Ok(None)
+}
+
+/// Writes a state in which nobody is told any more. Says whether nobody else was faster.
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Row,
+    state: State,
+) -> Result<bool, StoreError> {
+    let timer = escalation::step(&row.timer, escalation::Event::Stopped, &row.policy, scene.now)
+        .unwrap_or_else(|_| Timer::Stopped { place: row.timer.place().clone() });
+    if advance(tx, scene, row, state, row.epoch, timer)?.is_none() {
+        return Ok(false);
+    }
+    alert::call_off(tx, scene, row.seq)?;
+    Ok(true)
+}
+
+/// Opens an alert again: it begins at its first step, whose people are told at once.
+fn reopen(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Row,
+    deed: &Deed,
+    ask: &AnswerRequest,
+) -> Result<Option<String>, StoreError> {
+    let (event, epoch) = match &row.state {
+        State::Open | State::Acknowledged(_) => (Event::Unacknowledged, row.epoch),
+        State::Resolved(_) => (Event::Reopened, row.epoch.saturating_add(1)),
+    };
+    let Ok(state) = life::step(&row.state, event.clone()) else {
+        return Ok(Some("nobody has acknowledged it".to_owned()));
+    };
+    if let Some(key) = &row.dedup_key
+        && let Some(other) = alert::of_problem(tx.db, key)?.filter(|other| other.seq != row.seq)
+    {
+        return Ok(Some(format!("{} is open for the same problem", other.id)));
+    }
+    let restarted = escalation::Event::Restarted;
+    let Ok(timer) = escalation::step(&row.timer, restarted, &row.policy, scene.now) else {
+        return Ok(Some("its escalation cannot begin again".to_owned()));
+    };
+    let before = alert::told(tx.db, row.seq)?;
+    let Some(again) = advance(tx, scene, row, state, epoch, timer)? else {
+        return Ok(Some("somebody else was faster".to_owned()));
+    };
+    note(tx, row, event.name(), ask)?;
+    let told: Vec<_> = before.into_iter().filter(|name| !again.contains(name)).collect();
+    follow_up(tx, scene, row, &event, &deed.by, &told)?;
+    Ok(None)
+}
+
+/// Tells the next people at once.
+fn push(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Row,
+    _deed: &Deed,
+    ask: &AnswerRequest,
+) -> Result<Option<String>, StoreError> {
+    if row.state != State::Open {
+        return Ok(Some(format!("it is {}", row.state.name())));
+    }
+    let pushed = escalation::Event::Pushed;
+    let timer = match escalation::step(&row.timer, pushed, &row.policy, scene.now) {
+        Ok(timer) if row.damage.is_none() => timer,
+        Ok(_) | Err(_) => return Ok(Some("its stored escalation is damaged".to_owned())),
+    };
+    if advance(tx, scene, row, State::Open, row.epoch, timer)?.is_none() {
+        return Ok(Some("somebody else was faster".to_owned()));
+    }
+    note(tx, row, "escalated", ask)?;
+    Ok(None)
+}
+
+fn note(tx: &mut Tx<'_>, row: &Row, event: &str, ask: &AnswerRequest) -> Result<(), StoreError> {
+    let detail = ask.note.as_deref().map(clean).unwrap_or_default();
+    let entry = Entry {
+        at: ask.now,
+        event,
+        detail: &detail,
+        by: Some(ask.by.trim()),
+        via: Some(ask.via),
+        origin: ask.origin.as_deref().map(clean),
+    };
+    journal::write(tx, row.seq, &entry)
+}
+
+/// Somebody's words without control characters, cut to a length that can be shown.
+fn clean(words: &str) -> String {
+    let mut clean = String::new();
+    for c in words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if clean.len() + c.len_utf8() > LABEL_VALUE_BYTES_MAX {
+            break;
+        }
+        clean.push(c);
+    }
+    clean
+}
+
+/// Tells those who were told of an alert what became of it.
+pub(super) fn follow_up(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    row: &Row,
+    event: &Event,
+    by: &str,
+    told: &[ReceiverName],
+) -> Result<(), StoreError> {
+    let about = body::rescued(tx, row.seq)?;
+    match plan::follow_up(scene.directory, &about.message, about.id, event, by.trim(), told) {
+        Some(message) => report::post(tx, scene, message),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,273 @@
+//! The page behind the link in a message: see an alert, say who has it.
+//!
+//! The link is the credential. Programs fetch links too: chat previews, mail scanners, browsers that
+//! look ahead. So looking never changes anything, whatever the method; only the page's form does, and
+//! it answers with a redirect, so that nothing is sent twice. A link that is forged, foreign, too old or
+//! to an alert that is over leads to one and the same answer. No link is ever logged.
+
+mod form;
+mod history;
+mod language;
+mod page;
+mod view;
+mod words;
+
+use super::answer::Failure;
+use super::api::{Api, within};
+use super::tries::Tries;
+use crate::print;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use callout_core::alert;
+use callout_core::id::MessageId;
+use callout_core::ticket::{Links, Ticket};
+use callout_core::time::Timestamp;
+use callout_store::StoreError;
+use callout_store::model::{Alert, AnswerRequest, Answered, Story};
+use form::{Hint, Typed, Wish};
+use page::Notice;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use view::{Reader, Standing};
+
+/// Links that do not work, which one address may try within a minute.
+const WRONG_MAX: u32 = 20;
+/// How long a link shows an alert that is over.
+const OVER_SHOWN: Duration = Duration::from_secs(86_400);
+/// What the page answers to.
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");
+
+/// Opens links, and counts those that do not work.
+pub(crate) struct Door {
+    links: Option<Links>,
+    tries: Tries,
+}
+
+impl Door {
+    /// Without `links` no link works.
+    pub(crate) fn new(links: Option<Links>) -> Self {
+        Self { links, tries: Tries::new(WRONG_MAX) }
+    }
+
+    fn open(&self, text: &str, now: Timestamp) -> Option<Ticket> {
+        self.links.as_ref()?.seal.open(text, now)
+    }
+
+    fn public_url(&self) -> &str {
+        self.links.as_ref().map_or("", |links| &links.public_url)
+    }
+}
+
+/// The page's routes.
+pub(super) fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/a/{ticket}", get(show).post(act).options(allow).fallback(not_allowed))
+        .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(api.clone(), guard))
+        .with_state(api)
+}
+
+/// Every answer comes in time and with the page's headers.
+async fn guard(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = within(api.clock.as_ref(), next.run(request)).await;
+    let late =
+        || page::notice(Notice::Trouble, StatusCode::REQUEST_TIMEOUT, &reader(&api, &headers));
+    page::with_headers(answer.unwrap_or_else(late))
+}
+
+async fn allow() -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, METHODS)]).into_response()
+}
+
+async fn not_allowed(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let reader = reader(&api, &headers);
+    let answer = page::notice(Notice::Method, StatusCode::METHOD_NOT_ALLOWED, &reader);
+    ([(header::ALLOW, METHODS)], answer).into_response()
+}
+
+fn reader(api: &Api, headers: &HeaderMap) -> Reader {
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let locale = language::pick(accepted.unwrap_or_default());
+    Reader { words: words::words(locale), zone: print::zone(), now: api.clock.now() }
+}
+
+async fn show(
+    State(api): State<Arc<Api>>,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    ticket: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let reader = reader(&api, &headers);
+    let ticket = ticket.ok().map(|Path(ticket)| ticket);
+    match open(&api, peer.ip(), ticket.as_deref(), reader.now).await {
+        Ok(opened) => {
+            let name = form::remembered(&headers).unwrap_or_default();
+            opened.page(&Typed::named(name), None, &reader)
+        }
+        Err(refused) => refused.answer(&reader),
+    }
+}
+
+async fn act(
+    State(api): State<Arc<Api>>,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    ticket: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    request: Request,
+) -> Response {
+    let reader = reader(&api, &headers);
+    let ticket = ticket.ok().map(|Path(ticket)| ticket);
+    let opened = match open(&api, peer.ip(), ticket.as_deref(), reader.now).await {
+        Ok(opened) => opened,
+        Err(refused) => return refused.answer(&reader),
+    };
+    let name = form::remembered(&headers).unwrap_or_default();
+    if form::is_foreign(&headers, api.door.public_url()) {
+        return opened.page(&Typed::named(name), Some(Hint::Foreign), &reader);
+    }
+    let typed = match form::read(request).await {
+        Ok(typed) => typed,
+        Err(hint) => return opened.page(&Typed::named(name), Some(hint), &reader),
+    };
+    let wish = match typed.wish() {
+        Ok(wish) => wish,
+        Err(hint) => return opened.page(&typed, Some(hint), &reader),
+    };
+    // A second use, or a page that was open for long: the page says how it stands.
+    if !Standing::of(&opened.alert).actions().contains(&wish.action) {
+        return back(&api, ticket.as_deref(), &wish.by);
+    }
+    match answer(&api, peer.ip(), &opened.ticket, &wish).await {
+        Ok(Answered::Done(_) | Answered::Refused { .. }) => back(&api, ticket.as_deref(), &wish.by),
+        Ok(Answered::NoAlert { .. } | Answered::Unknown) => Refused::Gone.answer(&reader),
+        Err(error) => opened.page(&typed, Some(hint_of(error)), &reader),
+    }
+}
+
+/// An alert that a link leads to.
+struct Opened {
+    ticket: Ticket,
+    story: Story,
+    alert: Alert,
+}
+
+/// Why a link leads nowhere.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    /// It is wrong, foreign, too old, or what it leads to is over or gone.
+    Gone,
+    /// The same, too often.
+    TooMany,
+    /// The store cannot be read.
+    Trouble(StatusCode),
+}
+
+impl Refused {
+    fn answer(self, reader: &Reader) -> Response {
+        let (notice, status) = match self {
+            Self::Gone => (Notice::Gone, StatusCode::NOT_FOUND),
+            Self::TooMany => (Notice::TooMany, StatusCode::TOO_MANY_REQUESTS),
+            Self::Trouble(status) => (Notice::Trouble, status),
+        };
+        page::notice(notice, status, reader)
+    }
+}
+
+impl Opened {
+    fn page(&self, typed: &Typed, hint: Option<Hint>, reader: &Reader) -> Response {
+        let view = view::view(&self.story, &self.alert, &self.ticket.receiver, reader);
+        page::alert(&view, typed, hint, reader)
+    }
+}
+
+async fn open(
+    api: &Api,
+    peer: IpAddr,
+    text: Option<&str>,
+    now: Timestamp,
+) -> Result<Opened, Refused> {
+    let ticket = text.and_then(|text| api.door.open(text, now));
+    if ticket.is_none() && api.door.tries.are_too_many(peer, now) {
+        return Err(Refused::TooMany);
+    }
+    // A wrong link costs a look into the store like a right one.
+    let id = ticket.as_ref().map_or(MessageId::from_bytes([0; 16]), |ticket| ticket.message);
+    let story = match api.store.story(id.to_string()).await {
+        Ok(story) => story,
+        Err(error) => return Err(Refused::Trouble(Failure::from(error).status())),
+    };
+    let opened = ticket.zip(story).and_then(|(ticket, mut story)| {
+        let alert = story.alert.take()?;
+        let works = alert.epoch == ticket.epoch && !is_long_over(&alert, now);
+        works.then_some(Opened { ticket, story, alert })
+    });
+    if let Some(opened) = opened {
+        return Ok(opened);
+    }
+    let too_many = api.door.tries.are_too_many(peer, now);
+    api.door.tries.note(peer, now);
+    Err(if too_many { Refused::TooMany } else { Refused::Gone })
+}
+
+fn is_long_over(alert: &Alert, now: Timestamp) -> bool {
+    match &alert.state {
+        alert::State::Resolved(deed) => now.since(deed.at) > OVER_SHOWN,
+        alert::State::Open | alert::State::Acknowledged(_) => false,
+    }
+}
+
+async fn answer(
+    api: &Api,
+    peer: IpAddr,
+    ticket: &Ticket,
+    wish: &Wish,
+) -> Result<Answered, StoreError> {
+    let ask = AnswerRequest {
+        now: api.clock.now(),
+        directory: api.directory.clone(),
+        message: ticket.message.to_string(),
+        answer: wish.answer,
+        by: wish.by.clone(),
+        via: alert::Via::Page,
+        origin: Some(format!("{peer}, link of {}", ticket.receiver)),
+        note: wish.note.clone(),
+        epoch: Some(ticket.epoch),
+        entropy: api.clock.entropy(),
+    };
+    api.store.answer(ask).await
+}
+
+fn hint_of(error: StoreError) -> Hint {
+    let unknown = matches!(error, StoreError::CommitUnknown(_));
+    match Failure::from(error).status() {
+        _ if unknown => Hint::Unknown,
+        StatusCode::INSUFFICIENT_STORAGE => Hint::Full,
+        StatusCode::SERVICE_UNAVAILABLE => Hint::Busy,
+        _ => Hint::Broken,
+    }
+}
+
+/// Back to the page, whose address may have another path in front of a proxy.
+fn back(api: &Api, ticket: Option<&str>, by: &str) -> Response {
+    let ticket = ticket.and_then(|ticket| HeaderValue::from_str(ticket).ok());
+    let mut answer = StatusCode::SEE_OTHER.into_response();
+    let headers = answer.headers_mut();
+    headers.extend(ticket.map(|ticket| (header::LOCATION, ticket)));
+    headers
+        .extend(form::remember(by, api.door.public_url()).map(|name| (header::SET_COOKIE, name)));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

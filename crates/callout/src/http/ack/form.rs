@@ -1,0 +1,153 @@
+//! What the page's form sends, and the cookie that remembers a name.
+
+use axum::Form;
+use axum::extract::{FromRequest as _, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use callout_channels::harmless_text;
+use callout_core::alert::author;
+use callout_store::model::Answer;
+use serde::Deserialize;
+
+/// The most bytes a form may have.
+pub(super) const FORM_BYTES_MAX: usize = 8 * 1024;
+/// The most characters of a note.
+pub(super) const NOTE_CHARS_MAX: usize = 250;
+/// The cookie that remembers a name.
+const COOKIE: &str = "callout_name";
+/// How long it is remembered, in seconds.
+const COOKIE_AGE: u32 = 365 * 86_400;
+
+/// What somebody wants to do.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) answer: Answer,
+    pub(super) action: &'static str,
+    pub(super) by: String,
+    pub(super) note: Option<String>,
+}
+
+/// Why a form changes nothing; the page is shown again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// There is no name.
+    Name,
+    /// The name cannot be taken.
+    NameLong,
+    /// The note is too long.
+    Note,
+    /// It is not what the page's form sends.
+    Form,
+    /// Another site sent it.
+    Foreign,
+    /// The store is busy.
+    Busy,
+    /// The disk is full.
+    Full,
+    /// The store cannot be written at all.
+    Broken,
+    /// The store does not know whether it was written.
+    Unknown,
+}
+
+/// What was typed, for showing it again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Typed {
+    #[serde(default)]
+    action: String,
+    #[serde(default)]
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) note: String,
+}
+
+/// Reads the form of a request.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) async fn read(request: Request) -> Result<Typed, Hint> {
+    match Form::<Typed>::from_request(request, &()).await {
+        Ok(Form(typed)) => Ok(typed),
+        Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Hint::Note),
+        Err(_) => Err(Hint::Form),
+    }
+}
+
+impl Typed {
+    /// Nothing but a name.
+    pub(super) fn named(name: String) -> Self {
+        Self { action: String::new(), name, note: String::new() }
+    }
+
+    /// What is wanted.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn wish(&self) -> Result<Wish, Hint> {
+        let (action, answer) = match self.action.as_str() {
+            "ack" => ("ack", Answer::Acknowledge),
+            "escalate" => ("escalate", Answer::Escalate),
+            "resolve" => ("resolve", Answer::Resolve),
+            "unack" => ("unack", Answer::Unacknowledge),
+            _ => return Err(Hint::Form),
+        };
+        if self.name.trim().is_empty() {
+            return Err(Hint::Name);
+        }
+        let by = author(&self.name).map_err(|_| Hint::NameLong)?;
+        let note = harmless_text(&self.note).trim().to_owned();
+        if note.chars().count() > NOTE_CHARS_MAX {
+            return Err(Hint::Note);
+        }
+        Ok(Wish { answer, action, by, note: (!note.is_empty()).then_some(note) })
+    }
+}
+
+/// Whether the browser says that another site sent this request. Without a word from it, the link alone
+/// decides: it is the credential, no cookie is.
+///
+/// Our own pages ask for no referrer, and then browsers send `Origin: null`.
+pub(super) fn is_foreign(headers: &HeaderMap, public_url: &str) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    match text("origin") {
+        None | Some("null") => false,
+        Some(origin) => {
+            let rest = public_url.strip_prefix(origin);
+            let ours = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let host = origin.split_once("://").map(|(_, host)| host);
+            !ours && (host.is_none() || host != text("host"))
+        }
+    }
+}
+
+/// The name that was typed last time on this device.
+pub(super) fn remembered(headers: &HeaderMap) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let value = pairs.filter(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value).next()?;
+    let bytes = URL_SAFE_NO_PAD.decode(value.trim()).ok()?;
+    author(&String::from_utf8(bytes).ok()?).ok()
+}
+
+/// Remembers a name for a year, on this page only.
+pub(super) fn remember(name: &str, public_url: &str) -> Option<HeaderValue> {
+    let secure = if public_url.starts_with("https:") { "; Secure" } else { "" };
+    let path = public_url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)))
+        .filter(|path| path.bytes().all(|b| b.is_ascii_graphic() && b != b';'))
+        .unwrap_or_default();
+    let value = URL_SAFE_NO_PAD.encode(name);
+    let cookie = format!(
+        "{COOKIE}={value}; Path={path}/a; Max-Age={COOKIE_AGE}; HttpOnly; SameSite=Lax{secure}"
+    );
+    HeaderValue::from_str(&cookie).ok()
+}
+
+#[cfg(test)]
+mod tests;
