@@ -28,6 +28,8 @@ SELECT seq, state, why, settled_at FROM callout_progress_before_alerts;
 DROP TABLE callout_progress_before_alerts;
 
 CREATE INDEX callout_progress_open ON callout_progress (state, seq) WHERE state <> 'accepted';
+CREATE INDEX callout_progress_alert ON callout_progress (alert)
+    WHERE state = 'pending' AND alert IS NOT NULL;
 
 -- Which decision of the message's alert told this receiver; NULL if nobody has to acknowledge it.
 ALTER TABLE callout_delivery ADD COLUMN decision INTEGER;
@@ -67,6 +69,8 @@ CREATE TABLE callout_alert (
     -- The same problem, reported again.
     repeats        INTEGER NOT NULL DEFAULT 0,
     last_repeat_at INTEGER,
+    -- The message of the alert that took its place.
+    successor      INTEGER,
     CHECK ((state = 'open') = (by IS NULL)),
     CHECK ((state = 'open') = (at IS NULL)),
     CHECK ((state = 'open') = (via IS NULL)),

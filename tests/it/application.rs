@@ -2,25 +2,10 @@
 
 use crate::stage::{Stage, minutes, way};
 use callout_client::{AlertState, Level, Message, MessageId, Outbox};
-use callout_core::alert::Via;
-use callout_store::Store;
-use callout_store::clock::Clock;
-use callout_store::model::{Answer, AnswerRequest, Answered};
+use callout_store::model::{Answer, Answered};
 
 async fn answer(stage: &Stage, message: MessageId, answer: Answer) {
-    let ask = AnswerRequest {
-        now: stage.clock.now(),
-        directory: stage.directory.clone(),
-        message: message.to_string(),
-        answer,
-        by: "Ann".to_owned(),
-        via: Via::Command,
-        origin: None,
-        note: None,
-        epoch: None,
-        entropy: stage.clock.entropy(),
-    };
-    let answered = stage.store.answer(ask).await.unwrap();
+    let answered = stage.answer(message, answer, "Ann").await;
     assert!(matches!(answered, Answered::Done(_)), "{answered:?}");
 }
 

@@ -3,7 +3,7 @@
 //! `scripts/test` installs both where it can. Without them the tests here say that they were skipped,
 //! but fail where `CI` is set. `CALLOUT_SCREENSHOTS=1` writes the pictures of the documents anew.
 
-use crate::page::Desk;
+use crate::page::{Desk, disk_full};
 use crate::program::{exchange, text};
 use callout_core::alert::{State, Via};
 use serde_json::{Value, json};
@@ -96,12 +96,12 @@ impl Driver {
         answer["value"].take()
     }
 
-    /// A phone of this width, in points.
-    async fn phone(&self, width: u32) -> Phone<'_> {
+    /// A phone of this size, in points.
+    async fn phone(&self, width: u32, height: u32) -> Phone<'_> {
         let profile = self.folder.path().join(width.to_string());
         let mut flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(format!("--user-data-dir={}", profile.display()));
-        let metrics = json!({ "width": width, "height": 844, "pixelRatio": 2, "mobile": true, "touch": true });
+        let metrics = json!({ "width": width, "height": height, "pixelRatio": 2, "mobile": true, "touch": true });
         let options = json!({
             "binary": self.chromium,
             "args": flags,
@@ -172,7 +172,7 @@ impl Phone<'_> {
                     && getComputedStyle(e).display !== 'inline')
                 .map(e => e.outerHTML)";
         assert_eq!(self.script(wide).await, json!([]), "wider than the screen");
-        let small = "return [...document.querySelectorAll('button:not([hidden]), input')]
+        let small = "return [...document.querySelectorAll('button:not([hidden]), input:not([type=hidden])')]
             .filter(e => e.getBoundingClientRect().height < 48).map(e => e.outerHTML)";
         assert_eq!(self.script(small).await, json!([]), "smaller than a thumb");
         assert_eq!(self.post("/se/log", json!({ "type": "browser" })).await, json!([]));
@@ -233,7 +233,7 @@ async fn one_thumb_on_a_phone_takes_an_alert() {
     let Some(driver) = Driver::start().await else { return };
     let desk = Desk::new("http://127.0.0.1").await;
     let url = format!("http://{}{}", desk.served.address, desk.path());
-    let phone = driver.phone(390).await;
+    let phone = driver.phone(390, 844).await;
     phone.open(&url).await;
     phone.reads("Nobody has this yet").await;
     phone.is_comfortable().await;
@@ -243,7 +243,9 @@ async fn one_thumb_on_a_phone_takes_an_alert() {
     phone.reads("Nobody has this yet").await;
     assert_eq!(desk.story().await.alert.unwrap().state, State::Open, "nobody said who");
     phone.type_into("#name", "Ada Lovelace").await;
-    phone.type_into("#note", "on my way").await;
+    // The key Enter, which "Done" on a phone's keyboard is too, presses nothing.
+    phone.type_into("#note", "on my way\u{e007}").await;
+    assert_eq!(desk.story().await.alert.unwrap().state, State::Open, "nobody pressed anything");
     phone.click("button.ack").await;
     phone.reads("Ada Lovelace has this").await;
     phone.reads("on my way").await;
@@ -266,11 +268,21 @@ async fn one_thumb_on_a_phone_takes_an_alert() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_fits_the_smallest_phone() {
     let Some(driver) = Driver::start().await else { return };
-    let desk = Desk::new("http://127.0.0.1").await;
+    let mut message = disk_full();
+    message.title =
+        "A title that its producer never thought anybody would read on a phone ".repeat(3);
+    let desk = Desk::about(message, "http://127.0.0.1").await;
     let url = format!("http://{}{}", desk.served.address, desk.path());
-    let phone = driver.phone(320).await;
+    let phone = driver.phone(320, 568).await;
     phone.open(&url).await;
     phone.is_comfortable().await;
+    let bottom = "return document.querySelector('button.ack').getBoundingClientRect().bottom";
+    let bottom = phone.script(bottom).await.as_f64().unwrap();
+    assert!(bottom <= 568.0, "the button ends at {bottom}, beyond the screen");
+    let below = "return document.documentElement.scrollHeight - window.scrollY
+        - document.querySelector('.brand').getBoundingClientRect().bottom";
+    let below = phone.script(below).await.as_f64().unwrap();
+    assert!(below >= 28.0, "the footer sticks to the edge: {below}");
     phone.type_into("#name", "Wolfeschlegelsteinhausenbergerdorff-with-a-very-long-name").await;
     phone.click("button.resolve").await;
     phone.reads("Resolved by Wolfeschlegel").await;

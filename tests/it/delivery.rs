@@ -6,7 +6,7 @@ use callout_core::level::Level;
 use callout_core::message::Message;
 use callout_core::plan::MessageState;
 use callout_store::Store;
-use callout_store::model::{Command, CommandRequest};
+use callout_store::model::{Actor, Command, CommandRequest};
 
 #[tokio::test]
 async fn a_message_is_delivered_at_once() {
@@ -115,7 +115,9 @@ async fn a_message_that_everybody_refuses_is_dead_and_can_be_put_back() {
     assert_eq!(stage.stands(bystander).await, "accepted accepted desk");
     let journal = stage.story(id).await.journal;
     assert!(
-        journal.iter().any(|entry| entry.event == "replayed" && entry.detail.contains("the test")),
+        journal
+            .iter()
+            .any(|entry| entry.event == "replayed" && entry.by.as_deref() == Some("the test")),
         "{journal:?}"
     );
 }
@@ -216,7 +218,7 @@ async fn command(stage: &Stage, command: Command, id: callout_core::id::MessageI
         directory: stage.directory.clone(),
         command,
         messages: vec![id.to_string()],
-        by: "the test".into(),
+        who: Actor::at_the_command_line("the test"),
     };
     stage.store.command(ask).await.unwrap()
 }

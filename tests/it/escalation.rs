@@ -10,7 +10,7 @@ use callout_core::message::Message;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::route::Route;
 use callout_store::Store;
-use callout_store::model::{AlertFilter, Answer, Answered, Command, CommandRequest, Filter};
+use callout_store::model::{Actor, AlertFilter, Answer, Answered, Command, CommandRequest, Filter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -303,7 +303,7 @@ async fn what_still_waits_is_called_off_when_somebody_has_it() {
         directory: stage.directory.clone(),
         command: Command::Replay,
         messages: vec![id.to_string()],
-        by: "the test".to_owned(),
+        who: Actor::at_the_command_line("the test"),
     };
     assert_eq!(stage.store.command(replay).await.unwrap(), 0, "somebody has it");
 }
@@ -392,6 +392,30 @@ async fn a_problem_that_nobody_answered_begins_again_when_it_is_reported_again()
 }
 
 #[tokio::test]
+async fn what_joined_an_alert_is_called_off_with_it() {
+    let mut stage = night(0).await;
+    let id = stage.enqueue_message(problem(Level::Warning, "disk")).await;
+    stage.idle().await;
+    // From now on nobody has to acknowledge anything, so the worse one only joins.
+    stage.directory = Arc::new(Directory {
+        routes: vec![Route {
+            levels: vec![],
+            labels: vec![],
+            to: vec!["ops".parse().unwrap()],
+            escalation: None,
+        }],
+        ..Directory::clone(&stage.directory)
+    });
+    stage.crash().await;
+    stage.sink.always("ding", Reply::Answer(503, vec![], String::new()));
+    let worse = stage.enqueue_message(problem(Level::Critical, "disk")).await;
+    stage.idle().await;
+    assert_eq!(stage.stands(worse).await, "pending ready ding backoff");
+    stage.answer(id, Answer::Acknowledge, "fox").await;
+    assert_eq!(stage.stands(worse).await, "cancelled cancelled ding");
+}
+
+#[tokio::test]
 async fn the_producer_says_that_it_is_over() {
     let stage = night(2).await;
     let id = stage.enqueue_message(problem(Level::Critical, "disk")).await;
@@ -467,7 +491,7 @@ async fn a_cancelled_alert_is_over() {
         directory: stage.directory.clone(),
         command: Command::Cancel,
         messages: vec![id.to_string()],
-        by: "fox".to_owned(),
+        who: Actor::at_the_command_line("fox"),
     };
     stage.store.command(cancel).await.unwrap();
     stage.advance(DAY).await;

@@ -1,6 +1,6 @@
 //! The acknowledge page, from outside: the built program, real sockets, and the store as the witness.
 
-use crate::program::{Answer, Folder, Served, exchange};
+use crate::program::{Answer, Folder, Served, TOKEN, exchange};
 use crate::stage::sink::Sink;
 use callout_core::alert::{State, Via};
 use callout_core::escalation::{Policy, Step};
@@ -16,7 +16,8 @@ use callout_core::ticket::{Seal, TICKET_TTL, Ticket};
 use callout_core::time::Timestamp;
 use callout_store::clock::{entropy, now};
 use callout_store::model::{
-    Alert, Answer as Deed, AnswerRequest, Answered, JournalEntry, NewMessage, PlanRequest, Story,
+    Actor, Alert, Answer as Deed, AnswerRequest, Answered, JournalEntry, NewMessage, PlanRequest,
+    Story,
 };
 use callout_store::{Create, SqliteStore, Store};
 use std::sync::Arc;
@@ -67,6 +68,10 @@ fn directory() -> Directory {
 
 impl Desk {
     pub(crate) async fn new(public_url: &str) -> Self {
+        Self::about(disk_full(), public_url).await
+    }
+
+    pub(crate) async fn about(message: Message, public_url: &str) -> Self {
         let sink = Sink::start().await;
         let folder = Folder::new("");
         folder.write(&format!(
@@ -80,7 +85,6 @@ impl Desk {
         let directory = Arc::new(directory());
         let created_at = before(AGE);
         let id = MessageId::new(created_at, entropy());
-        let message = disk_full();
         store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
         let (directory_now, entropy) = (directory.clone(), entropy());
         let ask = PlanRequest { now: created_at, directory: directory_now, limit: 10, entropy };
@@ -100,6 +104,34 @@ impl Desk {
     async fn stands(&self) -> (Alert, Vec<JournalEntry>) {
         let story = self.story().await;
         (story.alert.unwrap(), story.journal)
+    }
+
+    /// Reports the same problem once more. Returns the message's id once it is planned.
+    async fn report(&self, level: Level, title: &str) -> MessageId {
+        let (created_at, directory) = (now(), self.directory.clone());
+        let id = MessageId::new(created_at, entropy());
+        let mut message = disk_full();
+        (message.level, message.title) = (level, title.to_owned());
+        // The program may plan it first, and has no escalation policy.
+        message.require_ack = true;
+        self.store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
+        let ask = PlanRequest { now: created_at, directory, limit: 10, entropy: entropy() };
+        self.store.plan(ask).await.unwrap();
+        while self.store.story(id.to_string()).await.unwrap().unwrap().alert.is_none() {}
+        id
+    }
+
+    /// What the page's form says that it showed.
+    async fn seen(&self) -> String {
+        let page = self.get(&self.path()).await.body;
+        let seen = page.split_once("name=\"seen\" value=\"").unwrap().1;
+        format!("seen={}", seen.split('"').next().unwrap())
+    }
+
+    /// What people did. Whom a worker reaches meanwhile is left out.
+    async fn done(&self) -> (State, usize, Vec<JournalEntry>) {
+        let (alert, journal) = self.stands().await;
+        (alert.state, alert.steps.len(), journal)
     }
 
     fn ticket(&self) -> Ticket {
@@ -131,10 +163,9 @@ impl Desk {
             directory: self.directory.clone(),
             message: self.alert.to_string(),
             answer,
-            by: "Bob".to_owned(),
-            via: Via::Command,
-            origin: None,
+            who: Actor::at_the_command_line("Bob"),
             note: None,
+            only: None,
             epoch: None,
             entropy: entropy(),
         };
@@ -146,8 +177,9 @@ fn before(length: Duration) -> Timestamp {
     Timestamp::EPOCH + now().since(Timestamp::EPOCH).checked_sub(length).unwrap()
 }
 
-fn disk_full() -> Message {
+pub(crate) fn disk_full() -> Message {
     let mut message = Message::new(Level::Critical, "Disk full on db-1");
+    message.dedup_key = Some("disk-full".to_owned());
     message.body =
         "Writes to /var/lib/postgresql fail since 03:12.\n\nThe replica is 4 minutes behind and \
                     will stop at 100 %."
@@ -241,7 +273,7 @@ async fn the_form_acts_once_and_says_who_has_it() {
     // Again, by somebody else: the same answer, and nothing changes.
     let again = desk.post(&path, "action=ack&name=Eve").await;
     assert_eq!((again.status, again.header("location")), (303, Some(target)));
-    let late = desk.post(&path, "action=escalate&name=Eve").await;
+    let late = desk.post(&path, "action=escalate&name=Eve&seen=open.1").await;
     assert_eq!((late.status, late.header("location")), (303, Some(target)));
     assert_eq!(desk.stands().await, (alert, journal));
     let page = desk.ask("GET", &path, &format!("Cookie: {cookie}\r\n"), "").await.body;
@@ -260,10 +292,12 @@ async fn every_button_does_what_it_says() {
     let desk = Desk::new("https://callout.example.com").await;
     let path = desk.path();
     let told = desk.stands().await.0.steps.len();
-    assert_eq!(desk.post(&path, "action=escalate&name=Ada").await.status, 303);
+    let escalate = format!("action=escalate&name=Ada&{}", desk.seen().await);
+    assert_eq!(desk.post(&path, &escalate).await.status, 303);
     assert_eq!(desk.stands().await.0.steps.len(), told + 1);
     assert_eq!(desk.post(&path, "action=ack&name=Ada").await.status, 303);
-    assert_eq!(desk.post(&path, "action=unack&name=Ada&note=asleep").await.status, 303);
+    let unack = format!("action=unack&name=Ada&note=asleep&{}", desk.seen().await);
+    assert_eq!(desk.post(&path, &unack).await.status, 303);
     assert_eq!(desk.stands().await.0.state, State::Open);
     assert_eq!(desk.post(&path, "action=resolve&name=Bob").await.status, 303);
     let (alert, journal) = desk.stands().await;
@@ -271,10 +305,65 @@ async fn every_button_does_what_it_says() {
     let events: Vec<&str> = journal.iter().map(|entry| entry.event.as_str()).collect();
     assert_eq!(events, ["escalated", "acknowledged", "unacknowledged", "resolved"]);
     // A page that was open all the time cannot open it again.
-    assert_eq!(desk.post(&path, "action=unack&name=Eve").await.status, 303);
+    assert_eq!(desk.post(&path, &unack).await.status, 303);
     assert_eq!(desk.stands().await, (alert, journal));
     let page = desk.get(&path).await.body;
     assert!(page.contains("Resolved by Bob") && !page.contains("<button"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_meant_for_another_state_changes_nothing() {
+    let desk = Desk::new("https://callout.example.com").await;
+    let path = desk.path();
+    let escalate = format!("action=escalate&name=Ada&{}", desk.seen().await);
+    assert_eq!(desk.post(&path, &escalate).await.status, 303);
+    let told = desk.done().await;
+    // Pressed twice, or in another tab that is old.
+    assert_eq!(desk.post(&path, &escalate).await.status, 303);
+    assert_eq!(desk.done().await, told);
+    // Whoever takes it has not to look again first.
+    assert_eq!(desk.post(&path, "action=ack&name=Ada&seen=open.1").await.status, 303);
+    let unack = format!("action=unack&name=Ada&{}", desk.seen().await);
+    assert_eq!(desk.post(&path, &unack).await.status, 303);
+    assert_eq!(desk.post(&path, "action=ack&name=Bob").await.status, 303);
+    let taken = desk.done().await;
+    assert!(matches!(&taken.0, State::Acknowledged(deed) if deed.by == "Bob"));
+    assert_eq!(desk.post(&path, &unack).await.status, 303);
+    assert_eq!(desk.done().await, taken, "it is another's now");
+    for seen in ["", "&seen=", "&seen=acknowledged", "&seen=acknowledged.x", "&seen=taken.1"] {
+        let answer = desk.post(&path, &format!("action=unack&name=Ada&note=kept{seen}")).await;
+        assert_eq!(answer.status, 400, "{seen}");
+        assert!(answer.body.contains("not understood") && answer.body.contains("value=\"kept\""));
+        assert_eq!(desk.done().await, taken, "{seen}");
+    }
+    assert_eq!(desk.post(&path, "action=resolve&name=Ada&seen=open.1").await.status, 303);
+    assert!(matches!(desk.done().await.0, State::Resolved(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_an_alert_whose_place_was_taken_leads_to_the_newer_one() {
+    let mut minor = disk_full();
+    minor.level = Level::Error;
+    let desk = Desk::about(minor, "https://callout.example.com").await;
+    let newer = desk.report(Level::Critical, "Disk full on db-1 and db-2").await;
+    assert_eq!(desk.story().await.alert.unwrap().superseded_by, Some(newer.to_string()));
+    let page = desk.get(&desk.path()).await;
+    assert_eq!(page.status, 200);
+    for part in ["A newer alert for the same problem took its place", "Disk full on db-1 and db-2"]
+    {
+        assert!(page.body.contains(part), "{part} is not in\n{}", page.body);
+    }
+    assert!(!page.body.contains("<button") && !page.body.contains("Nobody else is called"));
+    let link = page.body.split_once("class=\"newer\" href=\"").unwrap().1;
+    let link = format!("/a/{}", link.split('"').next().unwrap());
+    let before = desk.stands().await;
+    assert_eq!(desk.post(&desk.path(), "action=ack&name=Ada").await.status, 303);
+    assert_eq!(desk.stands().await, before);
+    let page = desk.get(&link).await.body;
+    assert!(page.contains("This link was sent to ops") && page.contains("value=\"ack\""), "{page}");
+    assert_eq!(desk.post(&link, "action=ack&name=Ada").await.status, 303);
+    let story = desk.store.story(newer.to_string()).await.unwrap().unwrap();
+    assert!(matches!(story.alert.unwrap().state, State::Acknowledged(deed) if deed.by == "Ada"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -352,6 +441,10 @@ async fn links_that_do_not_work_all_look_alike() {
         looks.push((name, alike(desk.get(path).await)));
         looks.push((name, alike(desk.post(path, "action=ack&name=Eve").await)));
     }
+    let astray = ["/a".to_owned(), "/a/".to_owned(), format!("{path}/"), format!("{path}/x/y")];
+    for path in &astray {
+        looks.push((path, alike(desk.get(path).await)));
+    }
     assert_eq!(looks[0].1.status, 404);
     assert!(looks[0].1.body.contains("This link does not work"));
     for (name, look) in &looks {
@@ -386,9 +479,13 @@ async fn every_answer_has_the_pages_headers_and_speaks_the_readers_language() {
         ("OPTIONS", &path, ""),
         ("PUT", &path, ""),
         ("POST", &path, "action=nothing"),
-        ("POST", &path, "action=escalate&name=Ada"),
+        ("POST", &path, "action=escalate&name=Ada&seen=open.1"),
         ("GET", "/a/wrong", ""),
         ("POST", "/a/wrong", "action=ack&name=Eve"),
+        ("GET", "/a", ""),
+        ("GET", "/a/", ""),
+        ("PUT", "/a/", ""),
+        ("GET", "/a/x/y", ""),
     ] {
         let answer = desk.ask(method, path, FORM, body).await;
         for (name, value) in [
@@ -456,4 +553,22 @@ async fn without_a_key_no_link_works() {
     let answer = exchange(&served.address, "GET", &path("", &ticket), "", "").await.unwrap();
     assert_eq!(answer.status, 404);
     assert!(answer.body.contains("This link does not work"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_no_text_is_refused_in_the_shape_of_every_error() {
+    let hook = "[channels.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\n";
+    let served = Served::start(&Folder::new(hook)).await;
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (method, path) in [
+        ("POST", "/v1/messages/%FF/ack"),
+        ("POST", "/v1/messages/%FF/cancel"),
+        ("POST", "/v1/messages/%FF/replay"),
+        ("GET", "/v1/messages/%FF"),
+    ] {
+        let answer = exchange(&served.address, method, path, &token, "").await.unwrap();
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
+        assert!(answer.body.contains("\"code\":\"bad_request\""), "{path}: {}", answer.body);
+    }
 }

@@ -471,6 +471,36 @@ async fn an_alert_is_answered_over_the_api() {
     assert!(metrics.as_str().unwrap().contains("\ncallout_alerts_open 1\n"), "{metrics}");
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_acts_is_taken_from_the_system_and_not_from_the_environment() {
+    let sink = Sink::start().await;
+    let folder = Folder::new(&robots(&sink));
+    let _served = Served::start(&folder).await;
+    for (n, name) in [Some("mallory"), None].into_iter().enumerate() {
+        let title = n.to_string();
+        let sent = folder.json(&["send", "--require-ack", "--title", &title, "--json"]);
+        let id = sent["id"].as_str().unwrap();
+        sink.has_received("ding", n + 1).await;
+        let mut ack = Command::new(callout());
+        ack.args(["ack", id]).env("CALLOUT_CONFIG", folder.config());
+        for variable in ["USER", "LOGNAME", "USERNAME"] {
+            match name {
+                Some(name) => ack.env(variable, name),
+                None => ack.env_remove(variable),
+            };
+        }
+        let output = ack.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let shown = folder.json(&["show", id, "--json"]);
+        let journal = shown["journal"].as_array().unwrap();
+        let entry = journal.iter().find(|entry| entry["event"] == "acknowledged").unwrap();
+        let by = entry["by"].as_str().unwrap();
+        assert!(!by.is_empty() && by != "mallory", "{entry}");
+        assert_eq!(entry["origin"], format!("the account {by}"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_it_at_once() {
     let sink = Sink::start().await;

@@ -4,7 +4,6 @@ pub(crate) mod clock;
 pub(crate) mod sink;
 
 use callout_channels::{Channel, Settings, Transport};
-use callout_core::alert::Via;
 use callout_core::delivery::State;
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, WorkerId};
@@ -16,7 +15,7 @@ use callout_core::receiver::Receiver;
 use callout_core::retry::RetryPolicy;
 use callout_core::route::Route;
 use callout_store::clock::Clock;
-use callout_store::model::{Alert, Answer, AnswerRequest, Answered, NewMessage, Story};
+use callout_store::model::{Actor, Alert, Answer, AnswerRequest, Answered, NewMessage, Story};
 use callout_store::{Create, SqliteStore, Store};
 use callout_worker::{LaneSetup, People, Presence, Setup, Worker};
 use clock::VirtualClock;
@@ -252,10 +251,9 @@ impl Stage {
             directory: self.directory.clone(),
             message: id.to_string(),
             answer,
-            by: by.to_owned(),
-            via: Via::Command,
-            origin: None,
+            who: Actor::at_the_command_line(by),
             note: None,
+            only: None,
             epoch: None,
             entropy: self.clock.entropy(),
         };

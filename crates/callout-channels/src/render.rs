@@ -30,6 +30,8 @@ const LISTED_FILE_BYTES_MAX: usize = 60;
 const MOBILE_DIGITS_MIN: usize = 11;
 /// What the button or line that acknowledges is called.
 pub(crate) const ACKNOWLEDGE: &str = "Acknowledge";
+/// What Callout marks its own messages with is for programs, not for readers.
+const OWN_LABELS: &str = "callout.";
 /// The labels that say most, most important first; the others follow by name.
 const WELL_KNOWN: [&str; 4] = ["host", "metric", "value", "threshold"];
 
@@ -103,6 +105,7 @@ impl Story {
         let mut facts: Vec<(String, String)> = message
             .labels
             .iter()
+            .filter(|(name, _)| !name.starts_with(OWN_LABELS))
             .map(|(name, value)| (fit::line(name), fit::line(value)))
             .collect();
         facts.sort_by_key(|(name, _)| {

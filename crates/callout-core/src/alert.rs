@@ -75,6 +75,8 @@ pub enum Event {
     Unacknowledged,
     /// Somebody, or the producer, says that it is over.
     Resolved(Deed),
+    /// Its message was called off, so nobody has to acknowledge it any more.
+    Cancelled(Deed),
     /// It was not over after all.
     Reopened,
 }
@@ -96,7 +98,9 @@ pub struct Illegal {
 pub fn step(state: &State, event: Event) -> Result<State, Illegal> {
     match (state, event) {
         (State::Open, Event::Acknowledged(deed)) => Ok(State::Acknowledged(deed)),
-        (State::Open | State::Acknowledged(_), Event::Resolved(deed)) => Ok(State::Resolved(deed)),
+        (State::Open | State::Acknowledged(_), Event::Resolved(deed) | Event::Cancelled(deed)) => {
+            Ok(State::Resolved(deed))
+        }
         (State::Acknowledged(_), Event::Unacknowledged) | (State::Resolved(_), Event::Reopened) => {
             Ok(State::Open)
         }
@@ -139,6 +143,7 @@ impl Event {
             Self::Acknowledged(_) => "acknowledged",
             Self::Unacknowledged => "unacknowledged",
             Self::Resolved(_) => "resolved",
+            Self::Cancelled(_) => "cancelled",
             Self::Reopened => "reopened",
         }
     }

@@ -83,7 +83,7 @@ pub struct Place {
     pub since: Timestamp,
     /// Why.
     pub cause: Cause,
-    /// How much too late it was, because no worker ran; zero if in time.
+    /// How much too late it was, or its deadline was looked at, because no worker ran; zero if in time.
     pub late: Duration,
 }
 
@@ -189,7 +189,7 @@ impl Policy {
         if place.step + 1 < self.steps.len() {
             Some((place.step + 1, place.round))
         } else {
-            (place.round < self.repeat).then_some((0, place.round + 1))
+            (place.round < self.repeat).then(|| (0, place.round.saturating_add(1)))
         }
     }
 }
@@ -223,7 +223,7 @@ pub fn step(
         }
         // A person may always push on, beyond the last repetition too.
         (Timer::Waiting { place, .. } | Timer::Exhausted { place }, Event::Pushed) => {
-            let (step, round) = policy.after(place).unwrap_or((0, place.round + 1));
+            let (step, round) = policy.after(place).unwrap_or((0, place.round.saturating_add(1)));
             Ok(tell(place, step, round, Cause::Pushed, Duration::ZERO, policy, now))
         }
         (
@@ -267,9 +267,12 @@ fn looked(
             tell(place, step, round, Cause::Unreachable, late, policy, now)
         }
         _ if now < due_at => Timer::Waiting { place: place.clone(), due_at },
-        // No worker ran, so those of this step are told only now.
-        (Reach::Underway, _) if late > Duration::ZERO => {
-            Timer::Waiting { place: Place { since: now, ..place.clone() }, due_at: now + BREATH }
+        // No worker ran, so those of this step are told only now. They get a moment, once.
+        (Reach::Underway, _) if late > Duration::ZERO && place.late == Duration::ZERO => {
+            Timer::Waiting {
+                place: Place { since: now, late, ..place.clone() },
+                due_at: now + BREATH,
+            }
         }
         (Reach::Told | Reach::Underway, Some((step, round))) => {
             tell(place, step, round, Cause::Due, late, policy, now)
@@ -289,12 +292,13 @@ fn tell(
 ) -> Timer {
     let wait = policy.wait(step);
     let wait = if late > Duration::ZERO { wait.max(BREATH) } else { wait };
-    let place = Place { decision: place.decision + 1, step, round, since: now, cause, late };
+    let place =
+        Place { decision: place.decision.saturating_add(1), step, round, since: now, cause, late };
     Timer::Waiting { place, due_at: now + wait }
 }
 
 fn exhaust(place: &Place, cause: Cause, late: Duration, now: Timestamp) -> Timer {
-    let decision = place.decision + 1;
+    let decision = place.decision.saturating_add(1);
     Timer::Exhausted { place: Place { decision, since: now, cause, late, ..place.clone() } }
 }
 

@@ -258,6 +258,11 @@ impl Message {
         if self.resolve && self.dedup_key.is_none() {
             return Err(invalid("resolve", "needs the dedup_key of the problem that is over"));
         }
+        if self.dedup_key.is_some() && self.delay.is_some() {
+            let problem =
+                "and delay exclude each other: whether a problem is there is known only then";
+            return Err(invalid("dedup_key", problem));
+        }
         if self.resolve && self.require_ack {
             return Err(invalid("resolve", "and require_ack exclude each other"));
         }

@@ -52,7 +52,8 @@ pub enum Part {
     /// It becomes one. If one was open for the same problem, this takes its place: it is worse, or nobody
     /// is left to tell of the other.
     Opens(Opening),
-    /// It tells more about the open one: a higher level that nobody has to acknowledge.
+    /// It tells more about the open one: it is worse, and nobody has to acknowledge it; or nobody answers
+    /// the open one, and this is less bad.
     Joins,
     /// It is one more of the same: counted with the open one, and sent to nobody.
     Repeats,
@@ -80,7 +81,7 @@ pub struct Known {
     pub level: Level,
     /// Where it stands.
     pub state: alert::State,
-    /// Whether everybody was told of it as often as its policy says, in vain.
+    /// Whether nobody is told of it any more although it is open: everybody was, in vain.
     pub exhausted: bool,
     /// Whom it has reached, or may have.
     pub told: Vec<ReceiverName>,
@@ -135,7 +136,10 @@ impl Directory {
             Some(_) | None => {}
         }
         let Told { mut to, mut why, policy } = self.recipients(message);
-        let Some(policy) = policy.filter(|_| !message.labels.contains_key(EVENT_LABEL)) else {
+        // What Callout itself says has no policy, even if its receiver is gone and the routes decide.
+        let is_event = message.labels.contains_key(EVENT_LABEL) && !message.require_ack;
+        let is_lesser = known.is_some_and(|known| message.level < known.level);
+        let Some(policy) = policy.filter(|_| !is_event && !is_lesser) else {
             let part = if known.is_some() { Part::Joins } else { Part::None };
             return telling(&to, why, part);
         };
@@ -344,14 +348,29 @@ pub fn report(
 /// What an operator is told about an alert that nobody acknowledged, as a message to their receiver.
 ///
 /// `None` without such a receiver.
-pub fn exhausted(directory: &Directory, about: &Message, id: MessageId) -> Option<Message> {
+pub fn exhausted(
+    directory: &Directory,
+    about: &Message,
+    id: MessageId,
+    told: &[ReceiverName],
+) -> Option<Message> {
     let operator = directory.operator.as_ref()?;
     let title = "Callout: nobody acknowledged an alert, and nobody is left to tell";
-    let mut report = event("exhausted", Level::Error, title, id);
+    let mut report = event("exhausted", about.level.max(Level::Error), title, id);
+    let facts =
+        about.labels.iter().map(|(name, value)| format!("{}: {}", plain(name), plain(value)));
+    let facts: Vec<String> = facts.take(FACTS_MAX).collect();
+    let told: Vec<&str> = told.iter().map(ReceiverName::as_str).collect();
+    let reached = if told.is_empty() {
+        "Nobody could be reached.".to_owned()
+    } else {
+        format!("It reached {}.", told.join(", "))
+    };
     report.body = format!(
-        "**{}** ({})\n\nTake it: `callout ack {id}`\n\nThe whole story: `callout why {id}`\n",
+        "**{}** ({})\n\n{}\n\n{reached}\n\nTake it: `callout ack {id}`\n\nThe whole story: `callout why {id}`\n",
         plain(&about.title),
         about.level,
+        facts.join("\n"),
     );
     report.to = vec![operator.to_string()];
     Some(report)
@@ -366,6 +385,7 @@ pub fn follow_up(
     id: MessageId,
     what: &alert::Event,
     by: &str,
+    note: Option<&str>,
     told: &[ReceiverName],
 ) -> Option<Message> {
     if !directory.follow_up || told.is_empty() {
@@ -375,16 +395,20 @@ pub fn follow_up(
     let (title, words) = match what {
         alert::Event::Acknowledged(_) => ("Acknowledged", format!("{by} has it.")),
         alert::Event::Resolved(_) => ("Resolved", format!("{by} says that it is over.")),
+        alert::Event::Cancelled(_) => ("Cancelled", format!("{by} called it off.")),
         alert::Event::Unacknowledged => ("Open again", format!("{by} gave it back.")),
         alert::Event::Reopened => ("Open again", format!("{by} opened it again.")),
     };
     let mut news = event(what.name(), Level::Info, &format!("{title} by {by}"), id);
-    news.body = format!("**{}** ({})\n\n{words}\n", plain(&about.title), about.level);
+    let note = note.map(|note| format!("\n> {}\n", plain(note))).unwrap_or_default();
+    news.body = format!("**{}** ({})\n\n{words}\n{note}", plain(&about.title), about.level);
     news.to = told.iter().take(LIST_MAX).map(ReceiverName::to_string).collect();
     news.ttl = Some(FOLLOW_UP_TTL);
     Some(news)
 }
 
+/// The most labels of an alert that a report repeats.
+const FACTS_MAX: usize = 8;
 /// News of an alert are not worth delivering for longer.
 const FOLLOW_UP_TTL: Duration = Duration::from_secs(3600);
 

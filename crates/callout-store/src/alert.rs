@@ -4,7 +4,8 @@
 //! transaction has to be open while waiting for somebody to acknowledge: ask again now and then.
 
 /// Reads how the message with the id `?1` and its alert stand; no row if there is no such message. One
-/// that was counted with an alert, joined or resolved it, answers with that alert.
+/// that was counted with an alert, joined or resolved it, answers with that alert; one whose place was
+/// taken by a newer alert for the same problem answers with the newer one.
 ///
 /// The columns, `message`, `state`, `by`, `at`, `step`, `exhausted` and `next_step_at`:
 ///
@@ -17,9 +18,16 @@
 /// 6. 1 if everybody was told as often as the policy says, in vain, and it is open; else 0;
 /// 7. when the next step follows, in milliseconds since 1970, UTC; NULL if none does.
 pub const FIND_ALERT: &str = "
-    SELECT p.state AS message, a.state, a.by, a.at, a.step + 1 AS step,
+    WITH RECURSIVE follow (message, alert) AS (
+        SELECT p.state, coalesce(p.alert, m.seq)
+          FROM callout_message m JOIN callout_progress p ON p.seq = m.seq
+         WHERE m.id = ?1
+         UNION ALL
+        SELECT follow.message, a.successor
+          FROM follow JOIN callout_alert a ON a.seq = follow.alert
+         WHERE a.successor > a.seq)
+    SELECT follow.message, a.state, a.by, a.at, a.step + 1 AS step,
            a.timer = 'exhausted' AS exhausted, a.due_at AS next_step_at
-      FROM callout_message m
-      JOIN callout_progress p ON p.seq = m.seq
-      LEFT JOIN callout_alert a ON a.seq = coalesce(p.alert, m.seq)
-     WHERE m.id = ?1";
+      FROM follow LEFT JOIN callout_alert a ON a.seq = follow.alert
+     WHERE a.successor IS NULL OR a.successor <= a.seq
+     LIMIT 1";

@@ -80,10 +80,11 @@ macro_rules! conformance {
             answering: an_ack_stops_everything, an_ack_just_before_the_deadline_wins,
                 what_is_under_way_ends_and_is_not_tried_again, everybody_who_was_told_hears_of_it,
                 every_deed_is_written_down, giving_back_starts_over,
-                reopening_makes_old_links_worthless, a_newer_alert_keeps_an_old_one_closed,
+                reopening_makes_old_links_worthless, a_second_press_does_nothing_more,
+                an_alert_knows_what_took_its_place, a_newer_alert_keeps_an_old_one_closed,
                 pushing_tells_the_next_people_now, who_cannot_be_answered,
                 a_merged_message_stands_for_its_alert;
-            overseeing: cancelling_resolves_the_alert, what_somebody_has_is_not_replayed,
+            overseeing: cancelling_resolves_the_alert, who_is_told_again_is_told_once, what_somebody_has_is_not_replayed,
                 what_was_cancelled_early_lives_its_whole_life, an_open_alert_is_never_pruned,
                 alerts_are_listed_by_how_they_stand, alerts_are_counted,
                 a_delivery_put_back_behind_an_ack_does_not_start;

@@ -1,8 +1,14 @@
 //! What is asked of a store, and what it answers.
 
-use callout_core::alert::{self, Via};
+mod alert;
+
+pub use alert::{
+    Actor, Alert, AlertCounts, AlertFilter, AlertStats, AlertSummary, Answer, AnswerRequest,
+    Answered, EscalateReport, EscalateRequest, Seen, StepRecord,
+};
+
 use callout_core::delivery::{Standing, State, Wait};
-use callout_core::escalation::{Cause, Policy, Telling, Timer};
+use callout_core::escalation::Telling;
 use callout_core::id::{ChannelName, DeliveryId, MessageId, ReceiverName, WorkerId};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -190,19 +196,6 @@ pub struct Filter {
     pub alert: Option<AlertFilter>,
 }
 
-/// How the alerts stand that a list is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlertFilter {
-    /// Open, exhausted ones included.
-    Unacknowledged,
-    /// Acknowledged and not resolved.
-    Acknowledged,
-    /// Open, and nobody is left to tell.
-    Exhausted,
-    /// Resolved.
-    Resolved,
-}
-
 /// One page of a list, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -233,19 +226,6 @@ pub struct Summary {
     pub alert: Option<AlertSummary>,
 }
 
-/// One alert in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlertSummary {
-    /// Where it stands.
-    pub state: alert::State,
-    /// Whether everybody was told as often as the policy says, in vain.
-    pub exhausted: bool,
-    /// The present step, counted from 1.
-    pub step: usize,
-    /// When the next step follows if nobody acts.
-    pub next_step_at: Option<Timestamp>,
-}
-
 /// Everything about one message.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -265,50 +245,6 @@ pub struct Story {
     pub belongs_to: Option<String>,
 }
 
-/// Everything about one alert.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alert {
-    /// Where it stands.
-    pub state: alert::State,
-    /// Where its escalation stands.
-    pub timer: Timer,
-    /// Whom to tell when.
-    pub policy: Policy,
-    /// When it opened.
-    pub opened_at: Timestamp,
-    /// How often it was opened again after it was resolved.
-    pub epoch: u32,
-    /// How often the same problem was reported again.
-    pub repeats: u64,
-    /// When it was last reported again.
-    pub last_repeat_at: Option<Timestamp>,
-    /// Every time somebody was told, oldest first.
-    pub steps: Vec<StepRecord>,
-    /// Whom it has reached, or may have (accepted or under way), by name.
-    pub told: Vec<ReceiverName>,
-}
-
-/// One recorded decision about whom to tell next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepRecord {
-    /// Counts from 1.
-    pub decision: u32,
-    /// When.
-    pub at: Timestamp,
-    /// Index into the policy's steps.
-    pub step: usize,
-    /// How often the policy had started over.
-    pub round: u32,
-    /// Why.
-    pub cause: Cause,
-    /// How much too late, because no worker ran.
-    pub late: Duration,
-    /// Who is told. Empty: nobody was left, the escalation ended.
-    pub to: Vec<ReceiverName>,
-    /// When the next step was to follow.
-    pub due_at: Option<Timestamp>,
-}
-
 /// Everything about one delivery.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -322,6 +258,8 @@ pub struct Delivery {
     pub expires_at: Timestamp,
     /// When the try under way began, if one is.
     pub leased_at: Option<Timestamp>,
+    /// By which decision of the message's alert, if there is one.
+    pub decision: Option<u32>,
     /// Ended tries, oldest first.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -363,7 +301,7 @@ pub struct JournalEntry {
     pub detail: String,
     /// Who, if somebody acted.
     pub by: Option<String>,
-    /// On which way ([`Via::name`]), if somebody acted.
+    /// On which way (`Via::name` of `callout_core::alert`), if somebody acted.
     pub via: Option<String>,
     /// From where, as far as it is known: an address, a receiver's link.
     pub origin: Option<String>,
@@ -397,36 +335,6 @@ pub struct Stats {
     pub alerts: AlertStats,
 }
 
-/// What became of alerts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlertStats {
-    /// All that nobody has acknowledged, exhausted ones included.
-    pub open: u64,
-    /// All that somebody has.
-    pub acknowledged: u64,
-    /// All whose escalation ended in vain and that are still open.
-    pub exhausted: u64,
-    /// The latest alerts (at most 1000), by level.
-    pub levels: Vec<(Level, AlertCounts)>,
-    /// The same by receiver; an alert counts for everybody whom it reached.
-    pub receivers: Vec<(ReceiverName, AlertCounts)>,
-}
-
-/// Counts of some alerts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AlertCounts {
-    /// All.
-    pub total: u64,
-    /// Still open.
-    pub open: u64,
-    /// That went beyond their first step.
-    pub escalated: u64,
-    /// Whose escalation ended in vain.
-    pub exhausted: u64,
-    /// From opening to acknowledgment, for those acknowledged: p50, p90.
-    pub time_to_ack: Option<[Duration; 2]>,
-}
-
 /// How a channel fares.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -446,89 +354,6 @@ pub struct Health {
     pub last_failure: Option<String>,
     /// Deliveries waiting for it.
     pub waiting: u64,
-}
-
-/// Asks for escalation steps that are due.
-#[derive(Clone, Debug)]
-pub struct EscalateRequest {
-    /// The present.
-    pub now: Timestamp,
-    /// What decides.
-    pub directory: Arc<Directory>,
-    /// The most alerts to look at in one go.
-    pub limit: usize,
-    /// For the ids of reports to the operator.
-    pub entropy: [u8; 10],
-}
-
-/// What came of that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EscalateReport {
-    /// Alerts whose escalation went on or ended.
-    pub stepped: usize,
-    /// When the next one is due, as far as it is known.
-    pub next_at: Option<Timestamp>,
-    /// Whether more may be due now.
-    pub more: bool,
-}
-
-/// What somebody does about an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// "I have it": nobody else is told.
-    Acknowledge,
-    /// Takes an acknowledgment, or a resolution, back: escalation begins again.
-    Unacknowledge,
-    /// It is over.
-    Resolve,
-    /// The next people, now.
-    Escalate,
-}
-
-/// Asks for an answer to be written down.
-#[derive(Clone, Debug)]
-pub struct AnswerRequest {
-    /// The present.
-    pub now: Timestamp,
-    /// What decides.
-    pub directory: Arc<Directory>,
-    /// The message, by its whole id. One that was counted with an alert, or joined it, stands for that.
-    pub message: String,
-    /// What is done.
-    pub answer: Answer,
-    /// Who does it.
-    pub by: String,
-    /// On which way.
-    pub via: Via,
-    /// From where, as far as it is known.
-    pub origin: Option<String>,
-    /// What they note.
-    pub note: Option<String>,
-    /// Only if the alert was opened again exactly so often; from a link.
-    pub epoch: Option<u32>,
-    /// For the ids of messages to the people concerned.
-    pub entropy: [u8; 10],
-}
-
-/// How an answer came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answered {
-    /// It is written down. How the alert stands now.
-    Done(Box<Alert>),
-    /// It makes no sense as the alert stands, so nothing has changed.
-    Refused {
-        /// How the alert stands.
-        alert: Box<Alert>,
-        /// Why, in words.
-        why: String,
-    },
-    /// Nobody has to acknowledge that message. Nothing has changed.
-    NoAlert {
-        /// Why, in words.
-        why: String,
-    },
-    /// There is no such message.
-    Unknown,
 }
 
 /// What an operator does to messages that are already there.
@@ -551,8 +376,8 @@ pub struct CommandRequest {
     pub command: Command,
     /// To which messages, by id.
     pub messages: Vec<String>,
-    /// Who asked, for the journal.
-    pub by: String,
+    /// Who asks.
+    pub who: Actor,
 }
 
 /// Asks for old messages to be deleted, oldest first.

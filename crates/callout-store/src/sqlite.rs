@@ -223,7 +223,7 @@ impl Store for SqliteStore {
                 directory: Arc::clone(&ask.directory),
                 command: ask.command.clone(),
                 messages: messages.to_vec(),
-                by: ask.by.clone(),
+                who: ask.who.clone(),
             };
             changed += self.writer.write(move |tx| command::command(tx, &part)).await?;
         }

@@ -130,6 +130,12 @@ impl Turner {
         self.start(claims);
         settled?;
         let escalated = escalated?;
+        if escalated.stepped > 0 {
+            tracing::info!(
+                alerts = escalated.stepped,
+                "escalations went on, nobody had acknowledged"
+            );
+        }
         let due = [next_at, escalated.next_at].into_iter().flatten().min();
         Ok(Turn {
             more: more || planned?.more || escalated.more || reported,

@@ -21,10 +21,10 @@ pub mod test;
 pub mod why;
 
 use crate::cli::{Cli, Command};
-use crate::config::{self, Config, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors, login_name};
 use crate::{demo, print};
 use callout_store::clock::{Clock as _, SystemClock};
-use callout_store::model::Answer;
+use callout_store::model::{Actor, Answer};
 use callout_store::{Create, SqliteStore, StoreError};
 use std::fmt::Display;
 use std::path::Path;
@@ -89,12 +89,12 @@ impl Failure {
                     print::talk(format_args!("  {}", print::clean(&cause.to_string())));
                 }
                 if let Some(help) = help {
-                    print::talk(format_args!("  help: {help}"));
+                    print::talk(format_args!("  help: {}", print::clean(help)));
                 }
             }
             Self::Usage { problem, help } => {
                 print::error(print::clean(problem));
-                print::talk(format_args!("  help: {help}"));
+                print::talk(format_args!("  help: {}", print::clean(help)));
             }
             Self::Config(errors) => print_config_errors(errors),
         }
@@ -199,6 +199,12 @@ pub fn check_name(name: &str, what: &str, known: &[&str]) -> Result<(), Failure>
         None => format!("configured: {}", known.join(", ")),
     };
     Err(Failure::usage(format!("no {what} is called \"{name}\""), help))
+}
+
+/// Whoever types a command, under the name they give, from the account they use.
+pub fn person(by: impl Into<String>) -> Actor {
+    let origin = login_name().map(|name| format!("the account {name}"));
+    Actor { origin, ..Actor::at_the_command_line(by) }
 }
 
 /// Opens the store that the configuration names.

@@ -14,11 +14,13 @@ mod routing;
 mod secret;
 mod sections;
 mod source;
+mod user;
 
 pub use channels::ChannelConfig;
 pub use diagnostic::{ConfigErrors, Diagnostic, Place};
 pub use nearest::nearest;
 pub use sections::{Locale, Retention, SCOPES, Scope, Server, Token};
+pub use user::login_name;
 
 use callout_core::escalation::Policy;
 use callout_core::id::ChannelName;
@@ -103,11 +105,6 @@ fn locate_with(
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// The name of whoever runs the program, if the system tells.
-pub fn login_name() -> Option<String> {
-    ["USER", "LOGNAME"].into_iter().filter_map(environment).find(|name| !name.trim().is_empty())
 }
 
 const SECTIONS: &[&str] = &[

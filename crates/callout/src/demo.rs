@@ -24,7 +24,6 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use teller::Teller;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -115,15 +114,8 @@ impl Stage {
         let setup = assemble::worker(config, store.clone(), clock.clone())?;
         let (directory, door) = (setup.directory.clone(), Door::new(setup.links.clone()));
         let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
-        let api = Api {
-            store: store.clone(),
-            clock: clock.clone(),
-            directory,
-            gate,
-            door,
-            worker: worker.status(),
-            stopping: AtomicBool::new(false),
-        };
+        let status = worker.status();
+        let api = Api::new(store.clone(), clock.clone(), directory, gate, door, status);
         let (stop, stopped) = watch::channel(());
         let server = tokio::spawn(http::serve(listener, Arc::new(api), serve::until(stopped)));
         Ok(Self { store, clock, worker, server, stop })

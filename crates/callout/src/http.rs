@@ -10,6 +10,7 @@ mod answer;
 pub(crate) mod api;
 pub(crate) mod auth;
 mod metrics;
+mod peer;
 mod tries;
 
 use api::Api;
@@ -31,7 +32,8 @@ use tokio::sync::Semaphore;
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most connections at once.
 const CONNECTIONS_MAX: usize = 1024;
-/// The most connections at once from one address.
+/// The most connections at once from one address, or one network with IPv6. This machine has no such limit:
+/// a proxy in front of us, and everybody's producers, are there.
 const CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// How long requests under way may take when the program stops.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -102,29 +104,58 @@ struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
 /// One open connection; leaves when dropped.
 struct Guest {
     guests: Guests,
-    address: IpAddr,
+    /// What it counts for, if it is limited.
+    network: Option<IpAddr>,
 }
 
 impl Guests {
     fn admit(&self, address: IpAddr) -> Option<Guest> {
+        if address.to_canonical().is_loopback() {
+            return Some(Guest { guests: self.clone(), network: None });
+        }
+        let network = peer::network(address);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(address).or_default();
+        let count = open.entry(network).or_default();
         if *count >= CONNECTIONS_PER_ADDRESS_MAX {
             return None;
         }
         *count += 1;
-        Some(Guest { guests: self.clone(), address })
+        Some(Guest { guests: self.clone(), network: Some(network) })
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        let Some(network) = self.network else { return };
         let mut open = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.address) {
+        if let Some(count) = open.get_mut(&network) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.address);
+                open.remove(&network);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_holds_so_many_connections_and_this_machine_any_number() {
+        let guests = Guests::default();
+        let admit = |address: &str| guests.admit(address.parse().unwrap());
+        let mut open: Vec<Guest> = (0..CONNECTIONS_PER_ADDRESS_MAX)
+            .map(|n| admit(&format!("2001:db8::{n:x}")).unwrap())
+            .collect();
+        assert!(admit("2001:db8::ffff").is_none());
+        assert!(admit("2001:db8:0:1::1").is_some());
+        open.pop();
+        assert!(admit("2001:db8::ffff").is_some());
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            open.extend((0..=CONNECTIONS_PER_ADDRESS_MAX).map(|_| admit(address).unwrap()));
+        }
+        drop(open);
+        assert!(guests.0.lock().unwrap().is_empty());
     }
 }

@@ -57,13 +57,14 @@ pub fn page(page: &Page) -> Value {
 /// Everything about one message: `{"id","state","level","title","created_at","settled_at","why",
 /// "damaged","body","labels","links","images","attachments":[{"name","bytes"}],"mentions","to",
 /// "native","idempotency_key","dedup_key","delay_ms","ttl_ms","require_ack","ack_within_ms","resolve",
-/// "alert","belongs_to","deliveries":[{"id","receiver","state",
+/// "alert","belongs_to","deliveries":[{"id","receiver","decision","state",
 /// "channel","next_at","wait","cause","round","tries","failover_at","expires_at","ended_at",
 /// "attempts":[{"number","channel","outcome","code","detail","started_at","duration_ms","due_at",
 /// "wait","late"}]}],"journal":[{"at","event","detail","by","via","origin"}]}`.
 ///
 /// `alert` is as [`alert::alert`], null if nobody has to acknowledge the message; `belongs_to` is the id
-/// of the message whose alert this one was counted with, joined or resolved.
+/// of the message whose alert this one was counted with, joined or resolved. A delivery's `decision` is
+/// that of the alert's step by which it was made, null without an alert.
 ///
 /// A try that is under way is an attempt whose `outcome` is null. Of a message that cannot be read,
 /// `damaged` says why and its parts are null.
@@ -134,6 +135,7 @@ fn delivery(delivery: &Delivery) -> Value {
     json!({
         "id": delivery.id.0,
         "receiver": delivery.receiver.as_str(),
+        "decision": delivery.decision,
         "state": delivery.state.name(),
         "channel": place.channel.as_str(),
         "next_at": next_at.map(time),

@@ -7,7 +7,7 @@ use crate::print::local_in;
 use callout_core::delivery::{Cause, State, Wait};
 use callout_core::plan::MessageState;
 use callout_core::time::{Timestamp, format_duration};
-use callout_store::model::{AttemptRecord, Delivery, JournalEntry, Story};
+use callout_store::model::{Alert, AttemptRecord, Delivery, JournalEntry, Story};
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +20,13 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
     let summary = &story.summary;
     let at = |instant| local_in(instant, zone);
     let mut text = String::new();
-    _ = writeln!(text, "{} ({}) is {}", summary.title, summary.level, summary.state.name());
+    let state = match &summary.alert {
+        // Whether somebody has it says more than whether a provider took it.
+        Some(alert) if alert.exhausted => "exhausted, nobody has acknowledged it".to_owned(),
+        Some(alert) => format!("{}, the message {}", alert.state.name(), summary.state.name()),
+        None => summary.state.name().to_owned(),
+    };
+    _ = writeln!(text, "{} ({}) is {state}", summary.title, summary.level);
     _ = writeln!(text, "  {}", summary.id);
     _ = writeln!(text, "  {}  enqueued", at(summary.created_at));
     if let Err(problem) = &story.message {
@@ -33,8 +39,9 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
     if story.why.is_some() && story.deliveries.is_empty() {
         _ = writeln!(text, "  {}", without_deliveries(summary.state));
     }
+    let alert = story.alert.as_ref();
     for delivery in &story.deliveries {
-        tell_delivery(&mut text, delivery, summary.created_at, now, zone);
+        tell_delivery(&mut text, delivery, alert, summary.created_at, now, zone);
     }
     if let Some(owner) = &story.belongs_to {
         _ = writeln!(
@@ -51,7 +58,7 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
         _ = writeln!(text, "\nalso");
     }
     for entry in rest {
-        _ = writeln!(text, "  {}  {}: {}", at(entry.at), entry.event, entry.detail);
+        _ = writeln!(text, "  {}  {}", at(entry.at), alert::deed(entry));
     }
     text
 }
@@ -59,11 +66,13 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
 fn tell_delivery(
     text: &mut String,
     delivery: &Delivery,
+    alert: Option<&Alert>,
     created_at: Timestamp,
     now: Timestamp,
     zone: &TimeZone,
 ) {
-    _ = writeln!(text, "\nto {}: {}", delivery.receiver, delivery.state.name());
+    let turn = alert.and_then(|alert| alert::turn(alert, delivery.decision?)).unwrap_or_default();
+    _ = writeln!(text, "\nto {}{turn}: {}", delivery.receiver, delivery.state.name());
     let mut before = created_at;
     for attempt in &delivery.attempts {
         for wait in waits(before, attempt) {
@@ -72,7 +81,7 @@ fn tell_delivery(
         _ = writeln!(text, "  {}  {}", local_in(attempt.started_at, zone), told(attempt));
         before = attempt.started_at + attempt.duration;
     }
-    _ = writeln!(text, "  {}", next(delivery, now, zone));
+    _ = writeln!(text, "  {}", next(delivery, alert, now, zone));
 }
 
 /// Why a due delivery is not being sent.
@@ -126,7 +135,10 @@ fn told(attempt: &AttemptRecord) -> String {
 }
 
 /// What happens next and when, or how it ended.
-fn next(delivery: &Delivery, now: Timestamp, zone: &TimeZone) -> String {
+fn next(delivery: &Delivery, alert: Option<&Alert>, now: Timestamp, zone: &TimeZone) -> String {
+    // What somebody has, or what is over, is not put back.
+    let is_stopped = alert.and_then(alert::stopped).is_some();
+    let again = if is_stopped { "" } else { "; `callout replay` puts it back" };
     let at = |instant| local_in(instant, zone);
     let place = delivery.state.place();
     let (channel, number) = (&place.channel, place.tries + 1);
@@ -159,20 +171,13 @@ fn next(delivery: &Delivery, now: Timestamp, zone: &TimeZone) -> String {
         },
         State::Accepted { at: ended, .. } => format!("accepted by {channel} at {}", at(*ended)),
         State::Dead { at: ended, cause, .. } => {
-            format!(
-                "dead since {}: {}; `callout replay` puts it back",
-                at(*ended),
-                cause_words(*cause)
-            )
+            format!("dead since {}: {}{again}", at(*ended), cause_words(*cause))
         }
         State::Expired { at: ended, .. } => {
-            format!(
-                "expired at {}: nobody accepted it in time; `callout replay` puts it back",
-                at(*ended)
-            )
+            format!("expired at {}: nobody accepted it in time{again}", at(*ended))
         }
         State::Cancelled { at: ended, .. } => {
-            format!("cancelled at {}; `callout replay` puts it back", at(*ended))
+            format!("cancelled at {}{again}", at(*ended))
         }
     }
 }

@@ -4,6 +4,7 @@
 //! reads the output any more, as in `callout list | head`, the program ends without a word.
 
 use anstyle::{AnsiColor, Style};
+use callout_channels::harmless_text;
 use callout_core::time::Timestamp;
 use comfy_table::{Cell, Table, TableStyle};
 use jiff::tz::TimeZone;
@@ -84,10 +85,11 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>) {
     }
 }
 
-/// Somebody else's text without what could steer a terminal.
+/// Somebody else's text without what could steer a terminal, or show it in another order than it has.
 pub fn clean(text: &str) -> String {
     let visible = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
-    text.chars().map(visible).collect()
+    let text: String = text.chars().map(visible).collect();
+    text.split('\n').map(harmless_text).collect::<Vec<_>>().join("\n")
 }
 
 /// Somebody else's text on one line, cut to `most` characters.
@@ -141,6 +143,9 @@ pub fn local_in(at: Timestamp, zone: &TimeZone) -> String {
         Err(_) => format!("{} ms after 1970", at.unix_ms()),
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) mod test {

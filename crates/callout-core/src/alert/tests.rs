@@ -15,6 +15,7 @@ fn events() -> Vec<Event> {
         Event::Acknowledged(deed("wang")),
         Event::Unacknowledged,
         Event::Resolved(deed("wang")),
+        Event::Cancelled(deed("wang")),
         Event::Reopened,
     ]
 }
@@ -117,7 +118,7 @@ fn a_name_is_one_plain_line() {
 proptest! {
     /// Whatever happens in whatever order: nobody takes what is taken, and only a reopening leaves the end.
     #[test]
-    fn an_acknowledgment_is_never_overwritten(picks in prop::collection::vec(0usize..4, 0..40)) {
+    fn an_acknowledgment_is_never_overwritten(picks in prop::collection::vec(0usize..5, 0..40)) {
         let mut state = State::Open;
         for (n, pick) in picks.into_iter().enumerate() {
             let event = match events().swap_remove(pick) {

@@ -191,16 +191,22 @@ fn people_whom_no_worker_told_in_time_have_a_minute_before_the_next_are_told() {
     Story::new(usual()).looks(7200, Underway).looks(7201, Told).looks(7260, Told).is(expect![[
         r#"
         +0 #1 waiting, step 1 round 1 (opened), due in 300s
-        +7200 #1 waiting, step 1 round 1 (opened), due in 60s
-        +7201 #1 waiting, step 1 round 1 (opened), due in 59s
+        +7200 #1 waiting, step 1 round 1 (opened), 6900s late, due in 60s
+        +7201 #1 waiting, step 1 round 1 (opened), 6900s late, due in 59s
         +7260 #2 waiting, step 2 round 1 (due), due in 600s
     "#
     ]]);
     // Only once: whoever is still on the way then is not waited for.
     Story::new(usual()).looks(7200, Underway).looks(7260, Underway).is(expect![[r#"
         +0 #1 waiting, step 1 round 1 (opened), due in 300s
-        +7200 #1 waiting, step 1 round 1 (opened), due in 60s
+        +7200 #1 waiting, step 1 round 1 (opened), 6900s late, due in 60s
         +7260 #2 waiting, step 2 round 1 (due), due in 600s
+    "#]]);
+    // Not even if no worker ran again.
+    Story::new(usual()).looks(7200, Underway).looks(9000, Underway).is(expect![[r#"
+        +0 #1 waiting, step 1 round 1 (opened), due in 300s
+        +7200 #1 waiting, step 1 round 1 (opened), 6900s late, due in 60s
+        +9000 #2 waiting, step 2 round 1 (due), 1740s late, due in 600s
     "#]]);
 }
 
@@ -242,8 +248,8 @@ fn a_clock_that_was_set_back_never_makes_a_wait_longer_than_it_was() {
         .looks(0, Told)
         .looks(60, Told)
         .is(expect![[r#"
-            +864000 #1 waiting, step 1 round 1 (opened), due in 60s
-            +0 #1 waiting, step 1 round 1 (opened), due in 60s
+            +864000 #1 waiting, step 1 round 1 (opened), 863700s late, due in 60s
+            +0 #1 waiting, step 1 round 1 (opened), 863700s late, due in 60s
             +60 #2 waiting, step 2 round 1 (due), due in 600s
         "#]]);
 }

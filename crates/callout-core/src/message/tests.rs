@@ -83,6 +83,12 @@ fn what_may_be_said_about_acknowledgment() {
         |m| m.ack_within = Some(Duration::from_secs(60)),
         expect!["ack_within has a meaning only with require_ack; set that too"],
     );
+    check(
+        |m| *m = m.clone().with_dedup_key("disk").with_delay(Duration::from_secs(60)),
+        expect![
+            "dedup_key and delay exclude each other: whether a problem is there is known only then"
+        ],
+    );
     check(|m| m.resolve = true, expect!["resolve needs the dedup_key of the problem that is over"]);
     check(|m| *m = Message::resolved("db-1/disk"), expect!["fine"]);
     check(

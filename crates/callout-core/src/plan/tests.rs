@@ -282,7 +282,6 @@ fn naming_receivers_leaves_the_routes_and_their_policies_aside_unless_none_is_kn
 fn what_callout_itself_says_never_has_to_be_acknowledged() {
     let event = |message: &mut Message| {
         message.labels.insert(EVENT_LABEL.into(), "exhausted".into());
-        message.require_ack = true;
     };
     check_plan(
         event,
@@ -291,6 +290,22 @@ fn what_callout_itself_says_never_has_to_be_acknowledged() {
         route 1 matched: level critical
         tells ops
         None
+    "#]],
+    );
+    // A producer that copies the label and asks for acknowledgment is not Callout.
+    let copied = |message: &mut Message| {
+        event(message);
+        message.require_ack = true;
+    };
+    check_plan(
+        copied,
+        None,
+        expect![[r#"
+        route 1 matched: level critical; somebody has to acknowledge it, by escalation policy oncall
+        tells ops, lead, boss
+        opens: policy oncall, over again 1, due in 300s
+          lead, boss for 300s
+          boss for 300s
     "#]],
     );
 }
@@ -330,6 +345,22 @@ fn a_problem_that_nobody_answered_begins_again_when_it_is_reported_again() {
             opens: policy oncall, over again 1, due in 300s
               lead, boss for 300s
               boss for 300s
+        "#]],
+    );
+}
+
+#[test]
+fn a_lesser_problem_never_ends_a_worse_one_that_nobody_answered() {
+    check_plan(
+        |message| {
+            message.level = Level::Warning;
+            message.require_ack = true;
+        },
+        Some(&Known { exhausted: true, ..open(Level::Critical) }),
+        expect![[r#"
+            route 3 matched: everything
+            tells ops
+            Joins
         "#]],
     );
 }
@@ -400,15 +431,16 @@ fn check_news(what: alert::Event, expected: Expect) {
     let id = MessageId::new(Timestamp::EPOCH, [1; 10]);
     let about = Message::new(Level::Critical, "disk *full*");
     let told = names(&["ops", "lead"]);
-    let news = follow_up(&directory(), &about, id, &what, "O`Neill", &told).unwrap();
+    let news =
+        follow_up(&directory(), &about, id, &what, "O`Neill", Some("on my `way`"), &told).unwrap();
     assert_eq!(news.validate(), Ok(()));
     assert_eq!(news.to, ["ops", "lead"]);
     assert_eq!(news.labels[EVENT_LABEL], what.name());
     expected.assert_eq(&format!("{}: {}\n{}", news.level, news.title, news.body));
     let mut silent = directory();
     silent.follow_up = false;
-    assert_eq!(follow_up(&silent, &about, id, &what, "lin", &told), None);
-    assert_eq!(follow_up(&directory(), &about, id, &what, "lin", &[]), None);
+    assert_eq!(follow_up(&silent, &about, id, &what, "lin", None, &told), None);
+    assert_eq!(follow_up(&directory(), &about, id, &what, "lin", None, &[]), None);
 }
 
 #[test]
@@ -421,6 +453,8 @@ fn those_who_were_told_hear_who_did_what() {
             **disk  full ** (critical)
 
             O Neill has it.
+
+            > on my  way 
         "#]],
     );
     check_news(
@@ -430,6 +464,8 @@ fn those_who_were_told_hear_who_did_what() {
             **disk  full ** (critical)
 
             O Neill says that it is over.
+
+            > on my  way 
         "#]],
     );
     check_news(
@@ -439,6 +475,8 @@ fn those_who_were_told_hear_who_did_what() {
             **disk  full ** (critical)
 
             O Neill gave it back.
+
+            > on my  way 
         "#]],
     );
     check_news(
@@ -448,6 +486,8 @@ fn those_who_were_told_hear_who_did_what() {
             **disk  full ** (critical)
 
             O Neill opened it again.
+
+            > on my  way 
         "#]],
     );
 }
@@ -458,24 +498,26 @@ fn news_of_an_alert_are_valid_however_long_its_parts_are() {
     let about = Message::new(Level::Critical, "x".repeat(crate::message::TITLE_BYTES_MAX));
     let many: Vec<ReceiverName> = (0..40).map(|n| format!("r{n}").parse().unwrap()).collect();
     let by = "王".repeat(85);
-    let news = follow_up(&directory(), &about, id, &alert::Event::Reopened, &by, &many).unwrap();
+    let news =
+        follow_up(&directory(), &about, id, &alert::Event::Reopened, &by, None, &many).unwrap();
     assert_eq!((news.validate(), news.to.len()), (Ok(()), LIST_MAX));
 }
 
 #[test]
 fn the_operator_hears_that_nobody_is_left_to_tell() {
     let id = MessageId::new(Timestamp::EPOCH, [1; 10]);
-    let about = Message::new(Level::Critical, "disk full");
-    let news = exhausted(&directory(), &about, id).unwrap();
+    let about = Message::new(Level::Critical, "disk full").with_label("host", "db-1");
+    let news = exhausted(&directory(), &about, id, &names(&["ops", "lead"])).unwrap();
     assert_eq!(
         (news.validate(), news.level, news.to.as_slice()),
-        (Ok(()), Level::Error, &["lead".to_owned()][..])
+        (Ok(()), Level::Critical, &["lead".to_owned()][..])
     );
+    assert!(news.body.contains("host: db-1") && news.body.contains("It reached ops, lead."));
     assert!(news.body.contains(&format!("callout ack {id}")), "{}", news.body);
     assert!(news.labels.contains_key(EVENT_LABEL));
     let mut nobody = directory();
     nobody.operator = None;
-    assert_eq!(exhausted(&nobody, &about, id), None);
+    assert_eq!(exhausted(&nobody, &about, id, &[]), None);
 }
 
 #[test]

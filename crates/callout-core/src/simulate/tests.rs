@@ -258,13 +258,12 @@ fn an_acknowledgment_calls_off_what_waits_and_what_is_under_way_is_not_tried_aga
         &["dingtalk"],
         Some(3),
         expect![[r#"
-        route 1 matched: level critical; somebody has to acknowledge it, by escalation policy oncall
-        +0s ops, try 1 on dingtalk: backoff on dingtalk at +2s491ms
-        +2s491ms ops, try 2 on dingtalk: not again
-        +3s acknowledged
-        +3s ops hear of it
-        acknowledged at +3s
-    "#]],
+            route 1 matched: level critical; somebody has to acknowledge it, by escalation policy oncall
+            +0s ops, try 1 on dingtalk: backoff on dingtalk at +2s491ms
+            +2s491ms ops, try 2 on dingtalk: not again
+            +3s acknowledged
+            acknowledged at +3s
+        "#]],
     );
     check(
         Level::Critical,

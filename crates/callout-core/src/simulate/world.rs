@@ -313,16 +313,26 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Those whom it has reached, or may have, hear of it.
-    fn follow_up(&mut self, event: &alert::Event) {
-        let reached = self.deliveries.iter().filter(|delivery| {
-            matches!(delivery.state.standing(), Standing::Accepted | Standing::Leased)
+    /// Those whom it has reached, and those whom the attempt under way will reach.
+    fn told(&self) -> Vec<ReceiverName> {
+        let reached = self.deliveries.iter().filter(|delivery| match &delivery.state {
+            State::Accepted { .. } => true,
+            State::Leased { place, .. } => !self.options.down.contains(&place.channel),
+            State::Ready { .. }
+            | State::Dead { .. }
+            | State::Expired { .. }
+            | State::Cancelled { .. } => false,
         });
         let told: BTreeSet<_> = reached.map(|delivery| delivery.receiver.clone()).collect();
-        let told: Vec<_> = told.into_iter().collect();
+        told.into_iter().collect()
+    }
+
+    /// They hear of it.
+    fn follow_up(&mut self, event: &alert::Event) {
+        let told = self.told();
         let (directory, message) = (self.directory, self.message);
         if let Some(Message { to, .. }) =
-            plan::follow_up(directory, message, self.id, event, SOMEBODY, &told)
+            plan::follow_up(directory, message, self.id, event, SOMEBODY, None, &told)
         {
             self.note(self.now, What::FollowedUp { to });
         }
@@ -351,7 +361,12 @@ impl<'a> World<'a> {
                 Timer::Exhausted { .. } | Timer::Stopped { .. } => {
                     alert.over_at = Some(self.now);
                     self.note(self.now, What::Exhausted { place });
-                    self.report(plan::exhausted(self.directory, self.message, self.id));
+                    self.report(plan::exhausted(
+                        self.directory,
+                        self.message,
+                        self.id,
+                        &self.told(),
+                    ));
                 }
             }
         }

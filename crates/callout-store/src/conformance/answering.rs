@@ -3,8 +3,8 @@
 use super::Backend;
 use super::bench::{Bench, accepted, at, busy, labelled, new, refused, titles};
 use crate::error::StoreError;
-use crate::model::{Answer, AnswerRequest, Answered, Settlement};
-use callout_core::alert::{State, Via};
+use crate::model::{Actor, Answer, AnswerRequest, Answered, Seen, Settlement};
+use callout_core::alert::{Standing, State, Via};
 use callout_core::level::Level;
 use callout_core::message::Message;
 use callout_core::plan::EVENT_LABEL;
@@ -119,9 +119,7 @@ pub async fn every_deed_is_written_down(backend: &dyn Backend) {
     ];
     for (n, (answer, event)) in deeds.into_iter().enumerate() {
         let ask = AnswerRequest {
-            by: "  wolf ".into(),
-            via: Via::Page,
-            origin: Some("192.0.2.7".into()),
+            who: Actor { by: "  wolf ".into(), via: Via::Page, origin: Some("192.0.2.7".into()) },
             note: Some("on\nmy way".into()),
             ..bench.ask(&id, answer, at(n as u64 + 1))
         };
@@ -169,7 +167,6 @@ pub async fn reopening_makes_old_links_worthless(backend: &dyn Backend) {
     let id = bench.told("x", at(0)).await;
     let link = |epoch, answer, seconds| AnswerRequest {
         epoch: Some(epoch),
-        via: Via::Page,
         ..bench.ask(&id, answer, at(seconds))
     };
     done(bench.store.answer(link(0, Answer::Resolve, 1)).await.unwrap());
@@ -227,7 +224,8 @@ pub async fn who_cannot_be_answered(backend: &dyn Backend) {
     assert_eq!(bench.answer("nothing", ack, at(0)).await, Answered::Unknown);
     let id = bench.told("x", at(0)).await;
     for by in ["", "  ", "a\u{7}b"] {
-        let ask = AnswerRequest { by: by.into(), ..bench.ask(&id, ack, at(1)) };
+        let who = Actor::at_the_command_line(by);
+        let ask = AnswerRequest { who, ..bench.ask(&id, ack, at(1)) };
         assert!(matches!(bench.store.answer(ask).await, Err(StoreError::Invalid(_))), "{by:?}");
     }
     assert_eq!(bench.alert_of(&id).await.state, State::Open);
@@ -248,4 +246,41 @@ pub async fn a_merged_message_stands_for_its_alert(backend: &dyn Backend) {
     done(bench.answer(&again, Answer::Acknowledge, at(1)).await);
     assert_eq!(bench.alert_of(&first).await.state.name(), "acknowledged");
     assert_eq!(bench.alert_of(&bystander).await.state, State::Open);
+}
+
+pub async fn a_second_press_does_nothing_more(backend: &dyn Backend) {
+    let bench = Bench::new(backend).await;
+    let id = bench.told("x", at(0)).await;
+    let bystander = bench.told("bystander", at(0)).await;
+    let seen = Seen { standing: Standing::Open, decision: 1 };
+    let press = || AnswerRequest { only: Some(seen), ..bench.ask(&id, Answer::Escalate, at(10)) };
+    done(bench.store.answer(press()).await.unwrap());
+    why(bench.store.answer(press()).await.unwrap());
+    assert_eq!(bench.escalation(&id).await, "open waiting: 1 opened ops, 2 pushed lead");
+    done(bench.answer(&id, Answer::Acknowledge, at(11)).await);
+    let stale = AnswerRequest { only: Some(seen), ..bench.ask(&id, Answer::Unacknowledge, at(12)) };
+    why(bench.store.answer(stale).await.unwrap());
+    assert_eq!(bench.alert_of(&id).await.state.name(), "acknowledged");
+    assert_eq!(bench.escalation(&bystander).await, "open waiting: 1 opened ops");
+}
+
+pub async fn an_alert_knows_what_took_its_place(backend: &dyn Backend) {
+    let bench = Bench::new(backend).await;
+    let keyed = |level| {
+        let mut message = labelled("x", "for", "alert").with_dedup_key("db");
+        message.level = level;
+        message
+    };
+    let old = bench.enqueue(keyed(Level::Warning)).await;
+    bench.plan(at(0)).await;
+    let again = bench.enqueue(keyed(Level::Warning)).await;
+    let new = bench.enqueue(keyed(Level::Critical)).await;
+    bench.plan(at(1)).await;
+    assert_eq!(bench.alert_of(&old).await.superseded_by, Some(new.clone()));
+    assert_eq!(bench.alert_of(&new).await.superseded_by, None);
+    for id in [&old, &again] {
+        let refusal = why(bench.answer(id, Answer::Acknowledge, at(2)).await);
+        assert_eq!(refusal, format!("{new} took its place"));
+    }
+    done(bench.answer(&new, Answer::Acknowledge, at(3)).await);
 }

@@ -2,12 +2,11 @@
 
 use super::Backend;
 use crate::model::{
-    Alert, Answer, AnswerRequest, Answered, Attempt, ClaimRequest, Claimed, Claims, Command,
+    Actor, Alert, Answer, AnswerRequest, Answered, Attempt, ClaimRequest, Claimed, Claims, Command,
     CommandRequest, EscalateReport, EscalateRequest, LaneAsk, NewMessage, PlanReport, PlanRequest,
     Settled, Settlement, StepRecord, Story,
 };
 use crate::store::Store;
-use callout_core::alert::Via;
 use callout_core::delivery::{self, Event, State};
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, ReceiverName, WorkerId};
@@ -136,10 +135,9 @@ impl Bench {
             directory: Arc::clone(&self.directory),
             message: id.to_owned(),
             answer,
-            by: "fox".to_owned(),
-            via: Via::Command,
-            origin: None,
+            who: Actor::at_the_command_line("fox"),
             note: None,
+            only: None,
             epoch: None,
             entropy: entropy(),
         }
@@ -258,7 +256,7 @@ impl Bench {
             directory: Arc::clone(&self.directory),
             command,
             messages: vec![id.to_owned()],
-            by: "a test".to_owned(),
+            who: Actor::at_the_command_line("a test"),
         };
         self.store.command(ask).await.unwrap()
     }

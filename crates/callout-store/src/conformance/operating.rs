@@ -28,8 +28,8 @@ pub async fn replay_puts_it_back(backend: &dyn Backend) {
     assert_eq!((story.summary.state, story.summary.settled_at), (MessageState::Pending, None));
     assert_eq!(story.deliveries[0].expires_at, at(1_000_000) + TTL);
     assert_eq!(
-        (story.journal[0].event.as_str(), story.journal[0].detail.as_str()),
-        ("replayed", "by a test")
+        (story.journal[0].event.as_str(), story.journal[0].by.as_deref()),
+        ("replayed", Some("a test"))
     );
     assert_eq!(bench.command(Command::Replay, &id, at(1_000_000)).await, 0);
     let again = bench.claim(at(1_000_000)).await.claimed;

@@ -46,6 +46,14 @@ pub(super) const OF_PROBLEM: &str = concat!(
      WHERE a.dedup_key = :key AND a.state <> 'resolved'"
 );
 
+pub(super) const SUCCESSOR: &str = "
+    SELECT m.id
+      FROM callout_alert a CROSS JOIN callout_message m ON m.seq = a.successor
+     WHERE a.seq = :seq";
+
+pub(super) const SUCCEED: &str = "
+    UPDATE callout_alert SET successor = :successor WHERE seq = :seq";
+
 pub(super) const LATEST_OF_KEY: &str = "
     SELECT m.id
       FROM callout_alert a CROSS JOIN callout_message m ON m.seq = a.seq
@@ -73,7 +81,9 @@ pub(super) const STOP: &str = "
     UPDATE callout_alert SET timer = 'stopped', due_at = NULL, look_at = NULL WHERE seq = :seq";
 
 pub(super) const REPEAT: &str = "
-    UPDATE callout_alert SET repeats = repeats + 1, last_repeat_at = :now WHERE seq = :seq";
+    UPDATE callout_alert
+       SET repeats = max(0, min(repeats, 4294967295)) + 1, last_repeat_at = :now
+     WHERE seq = :seq";
 
 pub(super) const LOOK: &str = "
     UPDATE callout_alert SET look_at = :now
@@ -86,7 +96,11 @@ pub(super) const TOLD: &str = "
 pub(super) const WAITING: &str = concat!(
     "SELECT ",
     delivery_columns!(),
-    " FROM callout_delivery WHERE message_seq = :seq AND state = 'ready'"
+    " FROM callout_delivery
+     WHERE state = 'ready'
+       AND message_seq IN (SELECT :seq UNION ALL
+                           SELECT seq FROM callout_progress
+                            WHERE alert = :seq AND state = 'pending' AND alert IS NOT NULL)"
 );
 
 pub(super) const STEPS: &str = "
@@ -204,12 +218,20 @@ pub(super) fn told(db: Db<'_>, seq: i64) -> Result<Vec<ReceiverName>, StoreError
     Ok(names.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-/// Calls off what waits of an alert. What is under way ends by itself.
-pub(super) fn call_off(tx: &mut Tx<'_>, scene: &Scene<'_>, seq: i64) -> Result<usize, StoreError> {
+/// Calls off what waits of an alert and of the messages that joined it, or, if people are named, what waits
+/// of the alert for them. What is under way ends by itself.
+pub(super) fn call_off(
+    tx: &mut Tx<'_>,
+    scene: &Scene<'_>,
+    seq: i64,
+    only: Option<&[ReceiverName]>,
+) -> Result<usize, StoreError> {
     let params = named_params! {":seq": seq};
     let rows = delivery::fetch(tx, scene.now, "look for what waits", WAITING, params)?;
+    let is_meant =
+        |row: &Delivery| only.is_none_or(|only| row.message == seq && only.contains(&row.receiver));
     let mut called_off = 0;
-    for row in &rows {
+    for row in rows.iter().filter(|row| is_meant(row)) {
         let Ok(after) = delivery::decide(scene, row, Event::Cancelled) else { continue };
         called_off += usize::from(delivery::write(tx, row, &after, scene.now)?);
     }
@@ -263,7 +285,19 @@ pub(super) fn whole(db: Db<'_>, row: Row) -> Result<Alert, StoreError> {
         epoch: row.epoch,
         repeats: row.repeats,
         last_repeat_at: row.last_repeat_at,
+        superseded_by: successor(db, row.seq)?,
     })
+}
+
+/// The id of the message whose alert took the place of this one.
+pub(super) fn successor(db: Db<'_>, seq: i64) -> Result<Option<String>, StoreError> {
+    db.one("read the successor", SUCCESSOR, named_params! {":seq": seq}, |row| lossy(row, 0))
+}
+
+/// Notes which alert took the place of one.
+pub(super) fn succeed(tx: &Tx<'_>, seq: i64, successor: i64) -> Result<(), StoreError> {
+    let params = named_params! {":seq": seq, ":successor": successor};
+    tx.db.execute("note the successor", SUCCEED, params).map(drop)
 }
 
 /// What is stored as JSON.

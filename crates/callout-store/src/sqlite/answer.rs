@@ -10,15 +10,14 @@ use super::channel;
 use super::delivery::Scene;
 use super::escalate::advance;
 use super::journal::{self, Entry};
-use super::report::{self, Ids};
+use super::report::{self, About, Ids};
 use super::row::lossy;
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
-use crate::model::{Answer, AnswerRequest, Answered};
-use callout_core::alert::{self as life, Deed, Event, State};
+use crate::model::{Actor, Answer, AnswerRequest, Answered, Seen};
+use callout_core::alert::{self as life, Event, State};
 use callout_core::escalation::{self, Timer};
 use callout_core::id::ReceiverName;
-use callout_core::message::LABEL_VALUE_BYTES_MAX;
 use callout_core::plan;
 use rusqlite::named_params;
 
@@ -29,14 +28,22 @@ pub(super) const FIND: &str = "
 
 /// Writes an answer down, or says why not.
 pub(super) fn answer(tx: &mut Tx<'_>, ask: &AnswerRequest) -> Result<Answered, StoreError> {
-    let by = life::author(&ask.by)?;
+    let who = Actor { by: life::author(&ask.who.by)?, ..ask.who.clone() };
+    let ask = &AnswerRequest { who, ..ask.clone() };
     let Some(found) = find(tx.db, &ask.message)? else { return Ok(Answered::Unknown) };
     let row = match found.alert {
         Some(row) => row,
         None => return Ok(Answered::NoAlert { why: no_alert(&found.state).to_owned() }),
     };
+    if let Some(successor) = alert::successor(tx.db, row.seq)? {
+        return refused(tx.db, row, format!("{successor} took its place"));
+    }
     if ask.epoch.is_some_and(|epoch| epoch != row.epoch) {
         return refused(tx.db, row, "it was opened again since".to_owned());
+    }
+    let seen = Seen { standing: row.state.standing(), decision: row.timer.place().decision };
+    if ask.only.is_some_and(|only| only != seen) {
+        return refused(tx.db, row, "it has changed since you looked".to_owned());
     }
     let mut scene = Scene {
         now: ask.now,
@@ -44,16 +51,17 @@ pub(super) fn answer(tx: &mut Tx<'_>, ask: &AnswerRequest) -> Result<Answered, S
         blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
-    let deed = Deed { by, at: ask.now, via: ask.via };
+    let deed = ask.who.deed(ask.now);
     let refusal = match ask.answer {
         Answer::Acknowledge => close(tx, &mut scene, &row, Event::Acknowledged(deed), ask)?,
         Answer::Resolve => close(tx, &mut scene, &row, Event::Resolved(deed), ask)?,
-        Answer::Unacknowledge => reopen(tx, &mut scene, &row, &deed, ask)?,
-        Answer::Escalate => push(tx, &mut scene, &row, &deed, ask)?,
+        Answer::Unacknowledge => reopen(tx, &mut scene, &row, ask)?,
+        Answer::Escalate => push(tx, &mut scene, &row, ask)?,
     };
     match refusal {
         Some(why) => refused(tx.db, row, why),
         None => {
+            tracing::info!(message = %row.id, answer = ?ask.answer, via = ask.who.via.name(), "answered");
             tx.news.work = true;
             let row = alert::read(tx.db, row.seq)?.unwrap_or(row);
             Ok(Answered::Done(Box::new(alert::whole(tx.db, row)?)))
@@ -104,7 +112,7 @@ fn close(
     }
     note(tx, row, event.name(), ask)?;
     let told = alert::told(tx.db, row.seq)?;
-    follow_up(tx, scene, row, &event, &ask.by, &told)?;
+    follow_up(tx, scene, row, &event, &ask.who.by, ask.note.as_deref(), &told)?;
     Ok(None)
 }
 
@@ -120,7 +128,7 @@ pub(super) fn settle(
     if advance(tx, scene, row, state, row.epoch, timer)?.is_none() {
         return Ok(false);
     }
-    alert::call_off(tx, scene, row.seq)?;
+    alert::call_off(tx, scene, row.seq, None)?;
     Ok(true)
 }
 
@@ -129,7 +137,6 @@ fn reopen(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
     row: &Row,
-    deed: &Deed,
     ask: &AnswerRequest,
 ) -> Result<Option<String>, StoreError> {
     let (event, epoch) = match &row.state {
@@ -154,7 +161,7 @@ fn reopen(
     };
     note(tx, row, event.name(), ask)?;
     let told: Vec<_> = before.into_iter().filter(|name| !again.contains(name)).collect();
-    follow_up(tx, scene, row, &event, &deed.by, &told)?;
+    follow_up(tx, scene, row, &event, &ask.who.by, ask.note.as_deref(), &told)?;
     Ok(None)
 }
 
@@ -163,7 +170,6 @@ fn push(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
     row: &Row,
-    _deed: &Deed,
     ask: &AnswerRequest,
 ) -> Result<Option<String>, StoreError> {
     if row.state != State::Open {
@@ -182,28 +188,8 @@ fn push(
 }
 
 fn note(tx: &mut Tx<'_>, row: &Row, event: &str, ask: &AnswerRequest) -> Result<(), StoreError> {
-    let detail = ask.note.as_deref().map(clean).unwrap_or_default();
-    let entry = Entry {
-        at: ask.now,
-        event,
-        detail: &detail,
-        by: Some(ask.by.trim()),
-        via: Some(ask.via),
-        origin: ask.origin.as_deref().map(clean),
-    };
-    journal::write(tx, row.seq, &entry)
-}
-
-/// Somebody's words without control characters, cut to a length that can be shown.
-fn clean(words: &str) -> String {
-    let mut clean = String::new();
-    for c in words.trim().chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if clean.len() + c.len_utf8() > LABEL_VALUE_BYTES_MAX {
-            break;
-        }
-        clean.push(c);
-    }
-    clean
+    let detail = ask.note.as_deref().unwrap_or_default();
+    journal::write(tx, row.seq, &Entry { at: ask.now, event, detail, who: Some(&ask.who) })
 }
 
 /// Tells those who were told of an alert what became of it.
@@ -213,10 +199,12 @@ pub(super) fn follow_up(
     row: &Row,
     event: &Event,
     by: &str,
+    note: Option<&str>,
     told: &[ReceiverName],
 ) -> Result<(), StoreError> {
     let about = body::rescued(tx, row.seq)?;
-    match plan::follow_up(scene.directory, &about.message, about.id, event, by.trim(), told) {
+    let About { id, message } = &about;
+    match plan::follow_up(scene.directory, message, *id, event, by, note, told) {
         Some(message) => report::post(tx, scene, message),
         None => Ok(()),
     }

@@ -14,12 +14,13 @@ use super::row::Delivery;
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{Command, CommandRequest};
-use callout_core::alert::{self as life, Deed, Via};
+use callout_core::alert as life;
 use callout_core::delivery::{Event, State};
 use callout_core::id::ReceiverName;
 use callout_core::plan::{self, MessageState};
 use callout_core::time::Timestamp;
 use rusqlite::named_params;
+use std::collections::BTreeSet;
 
 /// Messages that one transaction changes.
 pub(super) const CHUNK: usize = 256;
@@ -76,23 +77,13 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
                 Command::Replay => "replayed",
                 Command::Cancel => "cancelled",
             };
-            note(tx, ask, seq, event, &format!("by {}", ask.by))?;
+            let entry = Entry { at: ask.now, event, detail: "", who: Some(&ask.who) };
+            journal::write(tx, seq, &entry)?;
             tx.news.work = true;
         }
         changed += n;
     }
     Ok(changed)
-}
-
-fn note(
-    tx: &mut Tx<'_>,
-    ask: &CommandRequest,
-    seq: i64,
-    event: &str,
-    detail: &str,
-) -> Result<(), StoreError> {
-    let (by, via) = (Some(ask.by.as_str()), Some(Via::Command));
-    journal::write(tx, seq, &Entry { at: ask.now, event, detail, by, via, origin: None })
 }
 
 /// What is cancelled needs nobody's acknowledgment any more. Says whether it did until now.
@@ -103,15 +94,13 @@ fn resolve(
     row: &Row,
     told: &[ReceiverName],
 ) -> Result<bool, StoreError> {
-    let deed = Deed { by: ask.by.clone(), at: ask.now, via: Via::Command };
-    let event = life::Event::Resolved(deed);
+    let event = life::Event::Cancelled(ask.who.deed(ask.now));
     let Ok(state) = life::step(&row.state, event.clone()) else { return Ok(false) };
     if !answer::settle(tx, scene, row, state)? {
         return Ok(false);
     }
-    note(tx, ask, row.seq, event.name(), "its message was cancelled")?;
     scene.ids = Ids::of_message(row.id);
-    answer::follow_up(tx, scene, row, &event, &ask.by, told)?;
+    answer::follow_up(tx, scene, row, &event, &ask.who.by, None, told)?;
     Ok(true)
 }
 
@@ -150,7 +139,12 @@ fn with_deliveries(
     rows: &[Delivery],
 ) -> Result<usize, StoreError> {
     let mut changed = 0;
-    for row in rows {
+    let mut heard = BTreeSet::new();
+    for row in rows.iter().rev() {
+        // Who was told of an alert several times needs to be told once.
+        if matches!(ask.command, Command::Replay) && !heard.insert(&row.receiver) {
+            continue;
+        }
         let event = match ask.command {
             Command::Replay => Event::Replayed,
             Command::Cancel => Event::Cancelled,

@@ -221,6 +221,9 @@ fn tell(
     decision: u32,
     planned: &[Planned],
 ) -> Result<Vec<ReceiverName>, StoreError> {
+    let to: Vec<_> = planned.iter().map(|planned| planned.receiver.clone()).collect();
+    // Who has not even heard the last time need not hear it twice.
+    alert::call_off(tx, scene, row.seq, Some(&to))?;
     for planned in planned {
         plan::insert(tx, row.seq, row.level, planned, Some(decision))?;
     }
@@ -228,13 +231,14 @@ fn tell(
         delivery::sum_up(tx, row.seq, scene.now)?;
         tx.news.work = true;
     }
-    Ok(planned.iter().map(|planned| planned.receiver.clone()).collect())
+    Ok(to)
 }
 
 /// Nobody is left: the operator hears of it.
 fn give_up(tx: &mut Tx<'_>, scene: &mut Scene<'_>, row: &Row) -> Result<(), StoreError> {
     let about = body::rescued(tx, row.seq)?;
-    match exhausted(scene.directory, &about.message, about.id) {
+    let told = alert::told(tx.db, row.seq)?;
+    match exhausted(scene.directory, &about.message, about.id, &told) {
         Some(message) => report::post(tx, scene, message),
         None => Ok(()),
     }

@@ -13,8 +13,8 @@ use super::report::Ids;
 use super::row::{self, Trusted, message_columns, time, urgency};
 use super::tx::Tx;
 use crate::error::StoreError;
-use crate::model::{PlanReport, PlanRequest};
-use callout_core::alert::{self as life, Deed, Event, Via};
+use crate::model::{Actor, PlanReport, PlanRequest};
+use callout_core::alert::{self as life, Event, Via};
 use callout_core::delivery::State;
 use callout_core::escalation::Timer;
 use callout_core::id::ReceiverName;
@@ -143,7 +143,8 @@ fn known(tx: &Tx<'_>, row: &Alert) -> Result<Known, StoreError> {
         id: row.id,
         level: row.level,
         state: row.state.clone(),
-        exhausted: matches!(row.timer, Timer::Exhausted { .. }),
+        // A damaged one that stands still is not to silence its problem either.
+        exhausted: row.state == life::State::Open && !matches!(row.timer, Timer::Waiting { .. }),
         told: alert::told(tx.db, row.seq)?,
     })
 }
@@ -162,6 +163,7 @@ fn take_part(
             if let Some(found) = found {
                 let detail = format!("{} took its place", trusted.id);
                 end(tx, scene, found, "callout", "superseded", &detail)?;
+                alert::succeed(tx, found.seq, seq)?;
             }
             open(tx, scene.now, seq, trusted, opening, plan)
         }
@@ -204,11 +206,11 @@ fn end(
     event: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
-    let deed = Deed { by: by.to_owned(), at: scene.now, via: Via::Message };
-    let Ok(state) = life::step(&row.state, Event::Resolved(deed)) else { return Ok(()) };
+    let who = Actor { by: by.to_owned(), via: Via::Message, origin: None };
+    let resolved = Event::Resolved(who.deed(scene.now));
+    let Ok(state) = life::step(&row.state, resolved) else { return Ok(()) };
     if answer::settle(tx, scene, row, state)? {
-        let (by, via) = (Some(by), Some(Via::Message));
-        let entry = Entry { at: scene.now, event, detail, by, via, origin: None };
+        let entry = Entry { at: scene.now, event, detail, who: Some(&who) };
         journal::write(tx, row.seq, &entry)?;
     }
     Ok(())

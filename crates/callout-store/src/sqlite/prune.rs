@@ -18,7 +18,8 @@ use rusqlite::named_params;
 const PRUNE_MAX: usize = 1000;
 
 pub(super) const OLDEST: &str = "
-    SELECT p.seq, p.state, p.settled_at, m.created_at, a.state, a.timer, a.at
+    SELECT p.seq, p.state, p.settled_at, m.created_at, a.state, a.timer,
+           max(coalesce(a.at, 0), coalesce(a.last_repeat_at, 0))
       FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
       LEFT JOIN callout_alert a ON a.seq = p.seq
      WHERE p.seq > :after AND p.seq < (SELECT max(seq) FROM callout_message)

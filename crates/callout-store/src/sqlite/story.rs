@@ -73,5 +73,6 @@ fn delivery(db: Db<'_>, row: row::Delivery) -> Result<Delivery, StoreError> {
         state: row.state,
         expires_at: row.expires_at,
         leased_at: row.leased_at,
+        decision: row.decision,
     })
 }

@@ -1,14 +1,15 @@
 //! `callout ack`, `unack`, `resolve` and `escalate`
 //!
-//! JSON: an array of `{"id","result","why","alert"}`, one for each message, where `result` is `done`,
-//! `refused`, `no_alert` or `unknown`, `why` says why nothing has changed, and `alert` is as
+//! JSON: an array of `{"id","result","why","alert"}`, one for each message, where `id` is the whole id,
+//! what was given if that is none, or null if no alert has the `--key`; `result` is `done`, `refused`,
+//! `no_alert`, `ambiguous` or `unknown`, `why` says why nothing has changed, and `alert` is as
 //! [`json::alert::alert`], without what only the journal knows.
 
-use super::{Failure, config, open, select};
+use super::{Failure, config, open, person};
 use crate::cli::Output;
 use crate::config::login_name;
 use crate::{json, narrate, print};
-use callout_core::alert::{self, Via};
+use callout_core::alert;
 use callout_core::plan::Directory;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{Alert, Answer, AnswerRequest, Answered, Found};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 /// Said in the help of each of the four.
 pub const EXIT_CODES: &str = "Exit codes: 0 done; 1 nothing has changed for at least one of them, \
-because it is unknown, nobody has to acknowledge it, or it stands so already; 2 wrong usage; \
+because it is unknown or ambiguous, nobody has to acknowledge it, or it stands so already; 2 wrong usage; \
 78 wrong configuration.";
 
 /// Arguments of `callout ack`, `unack`, `resolve` and `escalate`.
@@ -42,9 +43,10 @@ pub struct Args {
 }
 
 /// What came of it for one message.
+#[derive(PartialEq)]
 struct Outcome {
-    /// The whole id, or what was given if there is no such message.
-    id: String,
+    /// The whole id, or what was given if it is no message's; `None` for a key that no alert has.
+    id: Option<String>,
     result: &'static str,
     /// Why nothing has changed.
     why: Option<String>,
@@ -89,26 +91,39 @@ fn author(args: &Args) -> Result<(String, Option<String>), Failure> {
     Ok((alert::author(&by).map_err(wrong)?, note))
 }
 
-/// What was named, each once: whole ids, or what begins no id.
-async fn ids(args: &Args, store: &dyn Store) -> Result<Vec<Result<String, String>>, Failure> {
+/// What was named, each once: whole ids, or why something names no message.
+async fn ids(args: &Args, store: &dyn Store) -> Result<Vec<Result<String, Outcome>>, Failure> {
     if let Some(key) = &args.key {
-        let Some(id) = store.alert_of_key(key.clone()).await? else {
-            let problem = format!("no alert has the dedup key \"{key}\"");
-            return Err(Failure::new(problem, "`callout list` shows what there is"));
-        };
-        return Ok(vec![Ok(id)]);
+        let why = format!("no alert has the dedup key \"{key}\"");
+        let id = store.alert_of_key(key.clone()).await?;
+        return Ok(vec![id.ok_or_else(|| nothing(None, "unknown", why))]);
     }
     let mut ids = Vec::new();
     for text in &args.ids {
         let id = match store.find(text.clone()).await? {
-            Found::None => Err(text.clone()),
-            Found::One(_) | Found::Many(_) => Ok(select::resolve(store, text).await?),
+            Found::One(id) => Ok(id),
+            Found::None => Err(unknown(text.clone())),
+            Found::Many(ids) => {
+                let few = ids.join(", ");
+                let why = format!("several messages' ids begin with it; the first few are {few}");
+                Err(nothing(Some(text.clone()), "ambiguous", why))
+            }
         };
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
     Ok(ids)
+}
+
+fn unknown(text: String) -> Outcome {
+    let why = format!("no message's id begins with \"{text}\"");
+    nothing(Some(text), "unknown", why)
+}
+
+/// Nothing has changed, for that reason.
+fn nothing(id: Option<String>, result: &'static str, why: String) -> Outcome {
+    Outcome { id, result, why: Some(why), alert: None }
 }
 
 fn request(
@@ -123,10 +138,9 @@ fn request(
         directory,
         message,
         answer,
-        by: by.to_owned(),
-        via: Via::Command,
-        origin: login_name().map(|name| format!("the account {name}")),
+        who: person(by),
         note,
+        only: None,
         epoch: None,
         entropy: SystemClock.entropy(),
     }
@@ -134,16 +148,12 @@ fn request(
 
 async fn carry_out(
     store: &dyn Store,
-    id: Result<String, String>,
+    id: Result<String, Outcome>,
     ask: impl FnOnce(String) -> AnswerRequest,
 ) -> Result<Outcome, Failure> {
-    let unknown = |text: String| {
-        let why = Some(format!("no message's id begins with \"{text}\""));
-        Outcome { id: text, result: "unknown", why, alert: None }
-    };
     let id = match id {
         Ok(id) => id,
-        Err(text) => return Ok(unknown(text)),
+        Err(nothing) => return Ok(nothing),
     };
     let (result, why, alert) = match store.answer(ask(id.clone())).await? {
         Answered::Done(alert) => ("done", None, Some(alert)),
@@ -151,20 +161,24 @@ async fn carry_out(
         Answered::NoAlert { why } => ("no_alert", Some(why), None),
         Answered::Unknown => return Ok(unknown(id)),
     };
-    Ok(Outcome { id, result, why, alert })
+    Ok(Outcome { id: Some(id), result, why, alert })
 }
 
 fn say(outcome: &Outcome) {
-    let id = &outcome.id;
+    let Some(id) = &outcome.id else {
+        print::error(print::clean(outcome.why.as_deref().unwrap_or_default()));
+        print::talk("  help: `callout list` shows what there is");
+        return;
+    };
+    let (now, zone) = (SystemClock.now(), print::zone());
     match (&outcome.why, &outcome.alert) {
         (None, Some(alert)) => {
-            let (now, zone) = (SystemClock.now(), print::zone());
-            let standing = narrate::alert::standing(alert, &zone);
+            let standing = narrate::alert::standing(alert, now, &zone);
             let next = narrate::alert::next(alert, id, now, &zone);
             print::out(print::clean(&format!("{id} is {standing}\n  next: {next}")));
         }
         (Some(why), Some(alert)) => {
-            let standing = narrate::alert::standing(alert, &print::zone());
+            let standing = narrate::alert::standing(alert, now, &zone);
             print::error(print::clean(&format!("{id}: {why}\n  it is {standing}")));
         }
         (why, None) => {

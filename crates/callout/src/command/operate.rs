@@ -5,7 +5,7 @@
 
 use super::check::count;
 use super::select::{self, FilterArgs};
-use super::{Failure, config, open};
+use super::{Failure, config, open, person};
 use crate::cli::Output;
 use crate::config::{Config, login_name};
 use crate::narrate;
@@ -124,7 +124,10 @@ pub async fn run(verb: Verb, args: &Args, named: Option<&Path>) -> Result<(), Fa
         for id in ids.iter().filter(|_| verb == Verb::Replay).take(select::PAGE) {
             let alert = store.story(id.clone()).await?.and_then(|story| story.alert);
             if let Some(why) = alert.as_ref().and_then(narrate::alert::stopped) {
-                let help = format!("`callout unack {id}` opens it again, and people are told");
+                let help = match alert.and_then(|alert| alert.superseded_by) {
+                    Some(newer) => format!("`callout why {newer}` tells of the newer one"),
+                    None => format!("`callout unack {id}` opens it again, and people are told"),
+                };
                 return Err(Failure::new(format_args!("{problem}: {why}"), help));
             }
         }
@@ -185,7 +188,7 @@ async fn carry_out(
         directory: Arc::new(config.directory),
         command: verb.command(),
         messages: ids.to_vec(),
-        by,
+        who: person(by),
     };
     Ok(store.command(ask).await?)
 }

@@ -2,7 +2,7 @@
 //!
 //! Writes to the store itself, so it works without a running server. JSON: `{"id","fresh"}`, where
 //! `fresh` is false if the idempotency key was known; with `--wait` also `"state"`, with `--wait-ack` also
-//! `"alert"`, as [`crate::json::alert::alert`] or null.
+//! `"alert"`, as [`crate::json::alert::alert`] or null: the last one that was waited for.
 
 mod wait;
 
@@ -84,7 +84,8 @@ pub struct Args {
           default_missing_value = "60s", value_parser = parse_duration)]
     wait: Option<Duration>,
     /// Wait until somebody has acknowledged it, so long at most; exit code 0 if somebody acknowledged or
-    /// resolved it, 1 if nobody is left to tell, nobody has to, or the time is over
+    /// resolved it, 1 if it was cancelled, nobody is left to tell, nobody has to, or the time is over. If a
+    /// worse alert for the same problem takes its place, that is waited for
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
           default_missing_value = "1h", value_parser = parse_duration, conflicts_with = "wait")]
     wait_ack: Option<Duration>,

@@ -17,7 +17,7 @@ use callout_store::{Create, Store, StoreError};
 use callout_worker::{Clock, SystemClock, Worker};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -91,15 +91,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
 
     let (tell, told) = watch::channel(());
-    let api = Arc::new(Api {
-        store: store.clone(),
-        clock: clock.clone(),
-        directory,
-        gate,
-        door,
-        worker: worker.status(),
-        stopping: AtomicBool::new(false),
-    });
+    let status = worker.status();
+    let api = Api::new(store.clone(), clock.clone(), directory, gate, door, status);
+    let api = Arc::new(api);
     let server = tokio::spawn(http::serve(listener, api.clone(), until(told)));
     let pruner = tokio::spawn(prune_for_ever(store, clock, retention));
     let ended = work(worker, &api).await;

@@ -6,7 +6,9 @@ use super::{Failure, config, open, select};
 use crate::cli::Output;
 use crate::{json, narrate, print};
 use callout_core::message::Message;
+use callout_core::time::Timestamp;
 use callout_store::Create;
+use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{Alert, Delivery, Story};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -39,12 +41,12 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     if args.output.json {
         print::json(&json::story(&story));
     } else {
-        print::out_raw(&print::clean(&view(&story)));
+        print::out_raw(&print::clean(&view(&story, SystemClock.now())));
     }
     Ok(())
 }
 
-fn view(story: &Story) -> String {
+fn view(story: &Story, now: Timestamp) -> String {
     let summary = &story.summary;
     let mut facts = vec![
         ("id", summary.id.clone()),
@@ -59,7 +61,7 @@ fn view(story: &Story) -> String {
         Ok(message) => facts.extend(parts(message)),
         Err(problem) => facts.push(("damaged", problem.clone())),
     }
-    facts.extend(story.alert.iter().flat_map(about_alert));
+    facts.extend(story.alert.iter().flat_map(|alert| about_alert(alert, now)));
     facts.extend(story.belongs_to.iter().map(|id| ("belongs to", id.clone())));
     facts.extend(story.deliveries.iter().map(|delivery| ("delivery", one_line(delivery))));
     let mut text = String::new();
@@ -88,9 +90,9 @@ fn parts(message: &Message) -> Vec<(&'static str, String)> {
     parts
 }
 
-fn about_alert(alert: &Alert) -> Vec<(&'static str, String)> {
+fn about_alert(alert: &Alert, now: Timestamp) -> Vec<(&'static str, String)> {
     let told: Vec<&str> = alert.told.iter().map(|name| name.as_str()).collect();
-    let mut facts = vec![("alert", narrate::alert::standing(alert, &print::zone()))];
+    let mut facts = vec![("alert", narrate::alert::standing(alert, now, &print::zone()))];
     facts.extend(alert.timer.due_at().map(|at| ("next step", print::local(at))));
     facts.push(("told", if told.is_empty() { "nobody yet".to_owned() } else { told.join(", ") }));
     facts

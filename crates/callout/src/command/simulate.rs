@@ -7,7 +7,8 @@
 //! "channel","number","wait","next_channel","next_after_ms","step","round","cause","to","title"}`, where
 //! `event` is one of `told`, `failed`, `dead`, `expired`, `cancelled`, `escalated`, `exhausted`,
 //! `acknowledged`, `followed_up` and `reported`. `step` counts from 1; `round` is how often the policy
-//! has started over.
+//! has started over. `ended_after_ms` is when `end` was reached; what was under way then may go on, so
+//! events may be later.
 
 use super::select::{label, level_parser};
 use super::{Failure, check_name, config};
@@ -52,7 +53,7 @@ pub struct Args {
     /// Somebody has to acknowledge it, whatever its route says
     #[arg(long)]
     require_ack: bool,
-    /// So long have the first people; with --require-ack
+    /// How long the first people have to acknowledge it; implies --require-ack
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     ack_within: Option<Duration>,
     /// Names the problem
@@ -98,10 +99,12 @@ fn show(
         );
     }
     if args.dedup_key.is_some() {
-        print::talk(
-            "if an alert with this dedup key is open or acknowledged already, the message is only counted \
-             with it, unless it is worse",
-        );
+        let place = if simulation.policy.is_some() { ", and takes that alert's place" } else { "" };
+        print::talk(format_args!(
+            "if an alert with this dedup key is open or acknowledged already, the message is only counted with \
+             it and sent to nobody; unless it is worse, or as bad and nobody is left to tell of that alert: \
+             then it goes like this{place}"
+        ));
     }
     if args.output.json {
         print::json(&report(&simulation));
@@ -127,7 +130,8 @@ fn message(args: &Args) -> Result<Message, Failure> {
     message.labels = args.labels.iter().cloned().collect();
     message.to.clone_from(&args.to);
     message.dedup_key.clone_from(&args.dedup_key);
-    (message.require_ack, message.ack_within) = (args.require_ack, args.ack_within);
+    message.require_ack = args.require_ack || args.ack_within.is_some();
+    message.ack_within = args.ack_within;
     message.validate().map_err(|error| {
         Failure::usage(format!("the message was refused: {error}"), "`callout simulate --help`")
     })?;
@@ -145,14 +149,23 @@ fn story(simulation: &Simulation) -> String {
         let line = tell(what, simulation.policy.as_ref());
         _ = writeln!(text, "{:<9} {line}", offset(*after));
     }
-    let ended = offset(simulation.ended_after);
-    _ = writeln!(text, "\nThe end at {ended}: {}.", ending(simulation.end));
+    _ = writeln!(text, "\n{}", verdict(simulation));
     let takes = format_duration(ATTEMPT_TAKES);
     _ = writeln!(
         text,
         "Every try takes {takes}. Left out: rate limits, open circuits, other messages."
     );
     text
+}
+
+/// `At +30m it is exhausted, nobody acknowledged; what was under way ends at +1d.`
+fn verdict(simulation: &Simulation) -> String {
+    let (at, end) = (offset(simulation.ended_after), ending(simulation.end));
+    let last = simulation.moments.last().map(|moment| moment.after);
+    match last.filter(|last| *last > simulation.ended_after) {
+        Some(last) => format!("At {at} it is {end}; what was under way ends at {}.", offset(last)),
+        None => format!("At {at} it is {end}."),
+    }
 }
 
 fn tell_policy(text: &mut String, policy: &Policy) {
@@ -241,13 +254,13 @@ fn why(cause: Cause) -> &'static str {
 
 fn ending(end: End) -> &'static str {
     match end {
-        End::Recorded => "nobody is told, it is only recorded",
+        End::Recorded => "only recorded, nobody is told",
         End::Delivered => "delivered",
         End::Expired => "expired, somebody could not be told in time",
         End::Dead => "dead, somebody could not be told at all",
         End::Acknowledged => "acknowledged",
         End::Exhausted => "exhausted, nobody acknowledged",
-        End::Unfinished => "none yet, it goes on for longer than was looked at",
+        End::Unfinished => "still going on, and nothing later was looked at",
     }
 }
 

@@ -10,8 +10,17 @@ use callout_store::model::{AlertCounts, AlertStats};
 use callout_store::{Create, Store as _};
 use std::path::Path;
 
+/// The heads of the columns that count acknowledged alerts only.
+const P50: &str = "TIME TO ACK p50";
+const P90: &str = "p90";
+
+const TIMES: &str = "TIME TO ACK: how long after they had opened half of the alerts (p50) and 90 % of \
+them (p90) were acknowledged. Only alerts that somebody has acknowledged are in it; how many are still \
+open stands beside it.";
+
 /// Arguments of `callout stats`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = TIMES)]
 pub struct Args {
     #[command(flatten)]
     output: Output,
@@ -63,7 +72,7 @@ fn tell_alerts(alerts: &AlertStats) {
     ));
     let levels = alerts.levels.iter().map(|(level, n)| alert_row(level.name(), n));
     let receivers = alerts.receivers.iter().map(|(name, n)| alert_row(&format!("to {name}"), n));
-    let header = ["LATEST ALERTS", "COUNT", "OPEN", "ESCALATED", "EXHAUSTED", "HALF ACKED", "90 %"];
+    let header = ["LATEST ALERTS", "COUNT", "OPEN", "ESCALATED", "EXHAUSTED", P50, P90];
     print::table(&header, levels.chain(receivers).collect());
 }
 

@@ -295,8 +295,6 @@ fn send_takes_every_part_of_a_message() {
         "all",
         "--attach",
         &file,
-        "--dedup-key",
-        "d",
         "--idempotency-key",
         "k",
         "--delay",
@@ -309,7 +307,7 @@ fn send_takes_every_part_of_a_message() {
     assert_eq!(story["links"][0]["url"], "https://x.example/?a=b");
     assert_eq!(story["attachments"][0], serde_json::json!({ "name": "log.txt", "bytes": 5 }));
     assert_eq!((&story["delay_ms"], &story["ttl_ms"]), (&3_600_000.into(), &7_200_000.into()));
-    assert_eq!((&story["dedup_key"], &story["idempotency_key"]), (&"d".into(), &"k".into()));
+    assert_eq!(story["idempotency_key"], "k");
     assert_eq!(story["to"][0], "ops");
 }
 

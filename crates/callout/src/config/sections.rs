@@ -15,6 +15,8 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALH
 const STORE_FILE: &str = "callout.db";
 /// The fewest bytes of an API token.
 const TOKEN_BYTES_MIN: usize = 16;
+/// The most bytes of the public address; with a ticket behind it, it has to fit into a button.
+const PUBLIC_URL_BYTES_MAX: usize = 200;
 /// The most bytes of a file with root certificates.
 const ROOTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
@@ -221,7 +223,7 @@ fn public_url(server: &Section<'_>, item: &Item<'_>) -> Option<String> {
 
 /// Whether an address without its scheme leads to the machine it is opened on.
 fn is_this_machine(rest: &str) -> bool {
-    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = authority(rest);
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -230,7 +232,7 @@ fn is_this_machine(rest: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// An http(s) address without a slash at the end.
+/// A short http(s) address without credentials, and without a slash at the end.
 fn web_address(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
@@ -241,7 +243,28 @@ fn web_address(item: &Item<'_>) -> Option<String> {
         item.wrong(problem, "write it like \"https://callout.example.com\"");
         return None;
     }
-    Some(text.trim_end_matches('/').to_owned())
+    if rest.is_some_and(|rest| authority(rest).contains('@')) {
+        let problem = format!("{} holds a name or password, and everybody would see it", item.path);
+        item.wrong_secret(problem, "remove what stands before the @");
+        return None;
+    }
+    let text = text.trim_end_matches('/');
+    if text.len() > PUBLIC_URL_BYTES_MAX {
+        let problem = format!("{} has {} bytes", item.path, text.len());
+        item.wrong(
+            problem,
+            format!(
+                "make it at most {PUBLIC_URL_BYTES_MAX}; links in messages have to fit into buttons"
+            ),
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Host and port of an address without its scheme, and who logs in there.
+fn authority(rest: &str) -> &str {
+    rest.split(['/', '\\']).next().unwrap_or_default()
 }
 
 /// The HTTP client's settings.

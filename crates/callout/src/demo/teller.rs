@@ -58,7 +58,10 @@ impl Teller {
         for step in alert.steps.iter().skip(self.steps) {
             let to: Vec<&str> = step.to.iter().map(|name| name.as_str()).collect();
             let to = to.join(", ");
-            self.line(step.at, format_args!("escalation, nobody has acknowledged: {to} is told"));
+            self.line(
+                step.at,
+                format_args!("escalation, nobody has acknowledged: it is {to}'s turn"),
+            );
         }
         self.steps = alert.steps.len().max(1);
     }

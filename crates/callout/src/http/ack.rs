@@ -21,20 +21,20 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Extension, Router};
 use callout_core::alert;
 use callout_core::id::MessageId;
 use callout_core::ticket::{Links, Ticket};
 use callout_core::time::Timestamp;
 use callout_store::StoreError;
-use callout_store::model::{Alert, AnswerRequest, Answered, Story};
+use callout_store::model::{Actor, Alert, AnswerRequest, Answered, Story};
 use form::{Hint, Typed, Wish};
 use page::Notice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use view::{Reader, Standing};
+use view::{Reader, Standing, Successor};
 
 /// Links that do not work, which one address may try within a minute.
 const WRONG_MAX: u32 = 20;
@@ -59,6 +59,11 @@ impl Door {
         self.links.as_ref()?.seal.open(text, now)
     }
 
+    /// Another ticket of ours.
+    fn seal(&self, ticket: &Ticket) -> Option<String> {
+        Some(self.links.as_ref()?.seal.ticket(ticket))
+    }
+
     fn public_url(&self) -> &str {
         self.links.as_ref().map_or("", |links| &links.public_url)
     }
@@ -68,6 +73,11 @@ impl Door {
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/a/{ticket}", get(show).post(act).options(allow).fallback(not_allowed))
+        // Chat programs write more behind a link, or lose its end.
+        .route("/a", any(astray))
+        .route("/a/", any(astray))
+        .route("/a/{ticket}/", any(astray))
+        .route("/a/{ticket}/{*more}", any(astray))
         .layer(DefaultBodyLimit::max(form::FORM_BYTES_MAX))
         .layer(middleware::from_fn_with_state(api.clone(), guard))
         .with_state(api)
@@ -100,6 +110,17 @@ fn reader(api: &Api, headers: &HeaderMap) -> Reader {
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let locale = language::pick(accepted.unwrap_or_default());
     Reader { words: words::words(locale), zone: print::zone(), now: api.clock.now() }
+}
+
+/// What begins like a link and is none.
+async fn astray(
+    State(api): State<Arc<Api>>,
+    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
+    headers: HeaderMap,
+) -> Response {
+    let reader = reader(&api, &headers);
+    let refused = open(&api, peer.ip(), None, reader.now).await.err();
+    refused.unwrap_or(Refused::Gone).answer(&reader)
 }
 
 async fn show(
@@ -148,7 +169,7 @@ async fn act(
     if !Standing::of(&opened.alert).actions().contains(&wish.action) {
         return back(&api, ticket.as_deref(), &wish.by);
     }
-    match answer(&api, peer.ip(), &opened.ticket, &wish).await {
+    match answer(&api, peer.ip(), &opened, &wish).await {
         Ok(Answered::Done(_) | Answered::Refused { .. }) => back(&api, ticket.as_deref(), &wish.by),
         Ok(Answered::NoAlert { .. } | Answered::Unknown) => Refused::Gone.answer(&reader),
         Err(error) => opened.page(&typed, Some(hint_of(error)), &reader),
@@ -160,6 +181,7 @@ struct Opened {
     ticket: Ticket,
     story: Story,
     alert: Alert,
+    successor: Option<Successor>,
 }
 
 /// Why a link leads nowhere.
@@ -186,7 +208,13 @@ impl Refused {
 
 impl Opened {
     fn page(&self, typed: &Typed, hint: Option<Hint>, reader: &Reader) -> Response {
-        let view = view::view(&self.story, &self.alert, &self.ticket.receiver, reader);
+        let view = view::view(
+            &self.story,
+            &self.alert,
+            self.successor.as_ref(),
+            &self.ticket.receiver,
+            reader,
+        );
         page::alert(&view, typed, hint, reader)
     }
 }
@@ -207,17 +235,36 @@ async fn open(
         Ok(story) => story,
         Err(error) => return Err(Refused::Trouble(Failure::from(error).status())),
     };
-    let opened = ticket.zip(story).and_then(|(ticket, mut story)| {
-        let alert = story.alert.take()?;
-        let works = alert.epoch == ticket.epoch && !is_long_over(&alert, now);
-        works.then_some(Opened { ticket, story, alert })
-    });
-    if let Some(opened) = opened {
-        return Ok(opened);
+    if let Some((ticket, mut story)) = ticket.zip(story)
+        && let Some(alert) = story.alert.take().filter(|alert| alert.epoch == ticket.epoch)
+    {
+        let successor = successor(api, &alert, &ticket, now).await?;
+        if successor.is_some() || !is_long_over(&alert, now) {
+            return Ok(Opened { ticket, story, alert, successor });
+        }
     }
     let too_many = api.door.tries.are_too_many(peer, now);
     api.door.tries.note(peer, now);
     Err(if too_many { Refused::TooMany } else { Refused::Gone })
+}
+
+/// The alert that took the place of this one, with a link for the same receiver and until the same end.
+async fn successor(
+    api: &Api,
+    alert: &Alert,
+    ticket: &Ticket,
+    now: Timestamp,
+) -> Result<Option<Successor>, Refused> {
+    let Some(id) = &alert.superseded_by else { return Ok(None) };
+    let trouble = |error| Refused::Trouble(Failure::from(error).status());
+    let Some(mut story) = api.store.story(id.clone()).await.map_err(trouble)? else {
+        return Ok(None);
+    };
+    let alert = story.alert.take().filter(|alert| !is_long_over(alert, now));
+    Ok(alert.zip(id.parse().ok()).and_then(|(alert, message)| {
+        let ticket = Ticket { message, epoch: alert.epoch, ..ticket.clone() };
+        Some(Successor { link: api.door.seal(&ticket)?, title: story.summary.title, alert })
+    }))
 }
 
 fn is_long_over(alert: &Alert, now: Timestamp) -> bool {
@@ -230,18 +277,22 @@ fn is_long_over(alert: &Alert, now: Timestamp) -> bool {
 async fn answer(
     api: &Api,
     peer: IpAddr,
-    ticket: &Ticket,
+    opened: &Opened,
     wish: &Wish,
 ) -> Result<Answered, StoreError> {
+    let ticket = &opened.ticket;
     let ask = AnswerRequest {
         now: api.clock.now(),
         directory: api.directory.clone(),
         message: ticket.message.to_string(),
         answer: wish.answer,
-        by: wish.by.clone(),
-        via: alert::Via::Page,
-        origin: Some(format!("{peer}, link of {}", ticket.receiver)),
+        who: Actor {
+            by: wish.by.clone(),
+            via: alert::Via::Page,
+            origin: Some(format!("{peer}, link of {}", ticket.receiver)),
+        },
         note: wish.note.clone(),
+        only: wish.only,
         epoch: Some(ticket.epoch),
         entropy: api.clock.entropy(),
     };

@@ -1,20 +1,18 @@
 //! What people and programs do about alerts over the API.
 
 use super::answer::Failure;
-use super::api::{Api, find};
-use super::auth::Caller;
+use super::api::{Api, Id, find};
 use crate::json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use callout_core::alert::{self, Via};
-use callout_store::model::{Alert, Answer, AnswerRequest, Answered};
+use callout_core::alert;
+use callout_store::model::{Actor, Alert, Answer, AnswerRequest, Answered};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The body, all of which may be left out.
@@ -30,16 +28,15 @@ struct Words {
 /// Writes down an answer to the message in the address.
 pub(super) async fn answer(
     Extension(answer): Extension<Answer>,
-    Extension(ConnectInfo(peer)): Extension<ConnectInfo<SocketAddr>>,
-    Extension(Caller(caller)): Extension<Caller>,
+    Extension(caller): Extension<Actor>,
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
     let body = body.map_err(|e| Failure::new(e.status(), "unreadable_body", e.body_text()))?;
     let Words { by, note } = words(&body)?;
     let invalid = |error: callout_core::message::Invalid| Failure::bad_request(error.to_string());
-    let by = alert::author(by.as_deref().unwrap_or(&caller)).map_err(invalid)?;
+    let by = alert::author(by.as_deref().unwrap_or(&caller.by)).map_err(invalid)?;
     let note = alert::note(&note).map_err(invalid)?;
     let message = find(&api, id).await?.summary.id;
     let answered = api
@@ -49,10 +46,9 @@ pub(super) async fn answer(
             directory: api.directory.clone(),
             message,
             answer,
-            by,
-            via: Via::Api,
-            origin: Some(peer.ip().to_string()),
+            who: Actor { by, ..caller },
             note,
+            only: None,
             epoch: None,
             entropy: api.clock.entropy(),
         })

@@ -6,12 +6,13 @@
 use super::ack;
 use super::alert;
 use super::answer::Failure;
-use super::auth::{Caller, Gate};
+use super::auth::Gate;
 use super::metrics;
 use crate::config::Scope;
 use crate::{json, narrate};
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -22,7 +23,7 @@ use callout_core::message::{MESSAGE_BYTES_MAX, Message};
 use callout_core::plan::{Directory, MessageState};
 use callout_core::time::Timestamp;
 use callout_store::model::{
-    AlertFilter, Answer, Command, CommandRequest, Filter, Found, NewMessage, Story,
+    Actor, AlertFilter, Answer, Command, CommandRequest, Filter, Found, NewMessage, Story,
 };
 use callout_store::{Store, StoreError};
 use callout_worker::{Clock, Status};
@@ -52,6 +53,20 @@ pub(crate) struct Api {
     pub(crate) worker: Status,
     /// Set once the program is asked to stop.
     pub(crate) stopping: AtomicBool,
+}
+
+impl Api {
+    /// Serves what this worker works on.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        directory: Arc<Directory>,
+        gate: Gate,
+        door: ack::Door,
+        worker: Status,
+    ) -> Self {
+        Self { store, clock, directory, gate, door, worker, stopping: AtomicBool::new(false) }
+    }
 }
 
 /// All routes.
@@ -94,8 +109,8 @@ async fn guard(
     next: Next,
 ) -> Response {
     match api.gate.check(request.headers(), peer.ip(), scope, api.clock.now()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+        Ok(who) => {
+            request.extensions_mut().insert(who);
             next.run(request).await
         }
         Err(failure) => failure.into_response(),
@@ -223,7 +238,21 @@ async fn list(
     Ok(Json(json!({ "messages": json::page(&page), "next": page.next })))
 }
 
-async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Value>, Failure> {
+/// The id in the address, which may be no text at all.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(refused) => Err(Failure::bad_request(refused.body_text())),
+        }
+    }
+}
+
+async fn show(State(api): State<Arc<Api>>, Id(id): Id) -> Result<Json<Value>, Failure> {
     Ok(Json(json::story(&find(&api, id).await?)))
 }
 
@@ -239,23 +268,23 @@ pub(super) async fn find(api: &Api, id: String) -> Result<Story, Failure> {
 
 async fn cancel(
     State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Extension(who): Extension<Actor>,
+    Id(id): Id,
 ) -> Result<Json<Value>, Failure> {
-    command(&api, &caller, id, Command::Cancel).await
+    command(&api, who, id, Command::Cancel).await
 }
 
 async fn replay(
     State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
+    Extension(who): Extension<Actor>,
+    Id(id): Id,
 ) -> Result<Json<Value>, Failure> {
-    command(&api, &caller, id, Command::Replay).await
+    command(&api, who, id, Command::Replay).await
 }
 
 async fn command(
     api: &Api,
-    Caller(caller): &Caller,
+    who: Actor,
     id: String,
     command: Command,
 ) -> Result<Json<Value>, Failure> {
@@ -269,7 +298,7 @@ async fn command(
         directory: api.directory.clone(),
         command,
         messages: vec![story.summary.id.clone()],
-        by: format!("{caller}, over the API"),
+        who,
     };
     let changed = api.store.command(ask).await?;
     if changed == 0 {

@@ -4,7 +4,9 @@ use super::answer::Failure;
 use super::tries::Tries;
 use crate::config::{SCOPES, Scope, Token};
 use axum::http::{HeaderMap, StatusCode, header};
+use callout_core::alert::Via;
 use callout_core::time::Timestamp;
+use callout_store::model::Actor;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -31,10 +33,6 @@ struct Bucket {
     at: Timestamp,
 }
 
-/// Whose request it is: the name of its token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Caller(pub(crate) String);
-
 impl Gate {
     pub(crate) fn new(tokens: Vec<Token>) -> Self {
         Self { tokens, spent: Mutex::default(), failures: Tries::new(FAILURES_MAX) }
@@ -47,7 +45,7 @@ impl Gate {
         peer: IpAddr,
         scope: Scope,
         now: Timestamp,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Actor, Failure> {
         // Somebody else's wrong guesses must not shut out a client that has a right token.
         let Some((number, token)) = self.find(headers) else {
             if self.failures.are_too_many(peer, now) {
@@ -69,7 +67,7 @@ impl Gate {
         if !self.spend(number, now) {
             return Err(Failure::too_many("this token makes too many requests"));
         }
-        Ok(Caller(token.name.clone()))
+        Ok(Actor { by: token.name.clone(), via: Via::Api, origin: Some(peer.to_string()) })
     }
 
     fn find(&self, headers: &HeaderMap) -> Option<(usize, &Token)> {

@@ -34,13 +34,13 @@ fn acknowledgment(state: &State) -> Option<&Deed> {
 
 /// Everything about an alert: as [`summary`], and `"policy":{"name","steps":[{"to","ack_within_ms"}],
 /// "repeat"},"steps":[{"decision","at","step","round","cause","late_ms","to","due_at"}],"repeats",
-/// "last_repeat_at","opened_at","epoch","resolved_by","resolved_at","told"`.
+/// "last_repeat_at","opened_at","epoch","resolved_by","resolved_at","superseded_by","told"`.
+///
+/// `superseded_by` is the id of the message whose alert took this one's place, or null.
 ///
 /// Who had acknowledged an alert that is resolved is taken from its `journal`.
 pub fn alert(alert: &Alert, journal: &[JournalEntry]) -> Value {
-    let acked = acknowledgment(&alert.state)
-        .map(|deed| (deed.by.clone(), deed.at))
-        .or_else(|| acknowledged_before(&alert.state, journal));
+    let acked = acknowledged(alert, journal);
     let resolved = match &alert.state {
         State::Resolved(deed) => Some(deed),
         State::Open | State::Acknowledged(_) => None,
@@ -60,8 +60,16 @@ pub fn alert(alert: &Alert, journal: &[JournalEntry]) -> Value {
         "epoch": alert.epoch,
         "resolved_by": resolved.map(|deed| &deed.by),
         "resolved_at": resolved.map(|deed| time(deed.at)),
+        "superseded_by": alert.superseded_by,
         "told": names(&alert.told),
     })
+}
+
+/// Who has acknowledged an alert, or had when it was resolved.
+pub fn acknowledged(alert: &Alert, journal: &[JournalEntry]) -> Option<(String, Timestamp)> {
+    acknowledgment(&alert.state)
+        .map(|deed| (deed.by.clone(), deed.at))
+        .or_else(|| acknowledged_before(&alert.state, journal))
 }
 
 /// Whether an alert is open and nobody is left to tell.

@@ -7,7 +7,7 @@ use callout_core::id::{DeliveryId, WorkerId};
 use callout_core::level::Level;
 use callout_core::message::Message;
 use callout_core::plan::MessageState;
-use callout_store::model::{JournalEntry, Summary};
+use callout_store::model::{AlertSummary, JournalEntry, Summary};
 use expect_test::{Expect, expect, expect_file};
 
 /// `seconds` after a fixed instant.
@@ -51,6 +51,7 @@ fn delivery(state: State, attempts: Vec<AttemptRecord>) -> Delivery {
         state,
         expires_at: at(86_400.0),
         leased_at: Some(at(30.0)),
+        decision: None,
         attempts,
     }
 }
@@ -126,9 +127,9 @@ fn every_end_of_a_story_is_told() {
     told.journal.push(JournalEntry {
         at: at(8.0),
         event: "replayed".to_owned(),
-        detail: "by fox".to_owned(),
-        by: None,
-        via: None,
+        detail: String::new(),
+        by: Some("fox".to_owned()),
+        via: Some("command".to_owned()),
         origin: None,
     });
     check(
@@ -159,7 +160,7 @@ fn every_end_of_a_story_is_told() {
               cancelled at 2026-11-18 11:06:49 UTC; `callout replay` puts it back
 
             also
-              2026-11-18 11:06:48 UTC  replayed: by fox
+              2026-11-18 11:06:48 UTC  replayed by fox, by command
         "#]],
     );
 }
@@ -208,4 +209,23 @@ fn lengths_read_as_people_say_them() {
     ] {
         assert_eq!(length(Duration::from_millis(ms)), said);
     }
+}
+
+#[test]
+fn whether_somebody_has_an_alert_comes_first() {
+    let mut told = message(MessageState::Accepted, vec![]);
+    told.summary.alert = Some(AlertSummary {
+        state: callout_core::alert::State::Open,
+        exhausted: false,
+        step: 1,
+        next_step_at: None,
+    });
+    let headline = |told: &Story| {
+        story(told, at(31.0), &TimeZone::UTC).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(headline(&told), "disk full (critical) is open, the message accepted");
+    if let Some(alert) = &mut told.summary.alert {
+        alert.exhausted = true;
+    }
+    assert_eq!(headline(&told), "disk full (critical) is exhausted, nobody has acknowledged it");
 }

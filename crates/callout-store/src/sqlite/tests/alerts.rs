@@ -3,12 +3,11 @@
 use super::{message, open, path, store};
 use crate::alert::FIND_ALERT;
 use crate::model::{
-    Answer, AnswerRequest, Answered, EscalateRequest, Filter, NewMessage, PlanRequest,
+    Actor, Answer, AnswerRequest, Answered, EscalateRequest, Filter, NewMessage, PlanRequest,
 };
 use crate::schema::{NOTE_VERSION, SQLITE, VERSION_TABLE};
 use crate::sqlite::SqliteStore;
 use crate::store::Store;
-use callout_core::alert::Via;
 use callout_core::id::MessageId;
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -66,9 +65,8 @@ async fn answer(store: &SqliteStore, id: &str, answer: Answer) {
         directory: directory(),
         message: id.to_owned(),
         answer,
-        by: "fox".to_owned(),
-        via: Via::Command,
-        origin: None,
+        who: Actor::at_the_command_line("fox"),
+        only: None,
         note: None,
         epoch: None,
         entropy: crate::clock::entropy(),

@@ -17,6 +17,8 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("find by idempotency key", FIND_BY_KEY),
     ("find the alert of a message", FIND_ALERT),
     ("latest alert of a dedup key", alert::LATEST_OF_KEY),
+    ("successor of an alert", alert::SUCCESSOR),
+    ("", alert::SUCCEED),
     ("look at an escalation", alert::LOOK),
     ("alert of a problem", alert::OF_PROBLEM),
     ("", alert::OPEN),

@@ -9,7 +9,7 @@ const HEAD: &str = r#"# Callout's configuration. `callout check` says what is wr
 # Commented lines show the defaults. Relative paths start at this file's folder.
 # A secret is "literal", { env = "NAME" } or { file = "path" }.
 
-# The language for people: "en" or "zh". Default: that of the environment.
+# The language for people: "en" or "zh". Not used yet.
 # locale = "en"
 
 [store]

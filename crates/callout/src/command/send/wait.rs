@@ -1,7 +1,7 @@
 //! Waiting for what becomes of a message. It looks, and holds nothing while it waits.
 
 use crate::command::Failure;
-use crate::json;
+use crate::{json, narrate};
 use anyhow::Context as _;
 use callout_core::alert::State;
 use callout_core::id::MessageId;
@@ -11,6 +11,7 @@ use callout_store::Store;
 use callout_store::clock::Clock;
 use callout_store::model::Story;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often a waiting command looks.
@@ -46,7 +47,7 @@ pub(super) async fn until_accepted(
 }
 
 /// Waits until somebody has acknowledged or resolved a message's alert, or that of the message it was
-/// counted with.
+/// counted with. Where another alert took the place of that, it is the other one's turn.
 pub(super) async fn until_acknowledged(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -57,9 +58,18 @@ pub(super) async fn until_acknowledged(
     let own = look(store, clock, id.to_string(), most, is_planned).await?;
     let state = own.summary.state;
     let owner = own.belongs_to.clone().filter(|_| own.alert.is_none());
-    let left = until.since(clock.now());
-    let story = look(store, clock, owner.unwrap_or_else(|| id.to_string()), left, is_answered);
-    let story = story.await?;
+    let mut about = owner.unwrap_or_else(|| id.to_string());
+    let mut seen = BTreeSet::new();
+    let story = loop {
+        let left = until.since(clock.now());
+        let story = look(store, clock, about.clone(), left, is_answered).await?;
+        seen.insert(about);
+        // Nothing but a damaged store leads in circles.
+        match story.alert.as_ref().and_then(|alert| alert.superseded_by.clone()) {
+            Some(newer) if !seen.contains(&newer) => about = newer,
+            Some(_) | None => break story,
+        }
+    };
     let alert = story.alert.as_ref().map(|alert| json::alert::alert(alert, &story.journal));
     Ok(Waited {
         shape: Map::from_iter([
@@ -87,13 +97,25 @@ fn acknowledged(story: &Story, most: Duration) -> Result<(), Failure> {
     let id = &story.summary.id;
     let why = format!("callout why {id}");
     match &story.alert {
-        Some(alert) if !matches!(alert.state, State::Open) => Ok(()),
+        Some(alert) if !matches!(alert.state, State::Open) => {
+            match narrate::alert::cancelled(alert, &story.journal) {
+                Some(entry) if json::alert::acknowledged(alert, &story.journal).is_none() => {
+                    let by = entry.by.as_deref().unwrap_or("somebody");
+                    let problem = format!("nobody has acknowledged it: it was cancelled by {by}");
+                    Err(Failure::new(problem, why))
+                }
+                Some(_) | None => Ok(()),
+            }
+        }
         Some(alert) if json::alert::is_exhausted(alert) => {
             let problem = "nobody has acknowledged it, and nobody is left to tell";
             Err(Failure::new(
                 problem,
                 format_args!("callout ack {id}, callout escalate {id}, or {why}"),
             ))
+        }
+        None if story.summary.state == MessageState::Cancelled => {
+            Err(Failure::new("nobody has acknowledged it: it was cancelled", why))
         }
         None if is_planned(story) => {
             let problem =

@@ -113,7 +113,7 @@ fn what_nobody_answers_is_told_to_its_end() {
             +1d20m    lead is given up after 606 tries: it was not accepted in time
             +1d20m    report to the operator, desk: Callout: not delivered to lead: it was not accepted in time
 
-            The end at +30m: exhausted, nobody acknowledged.
+            At +30m it is exhausted, nobody acknowledged; what was under way ends at +1d20m.
             Every try takes 1s. Left out: rate limits, open circuits, other messages.
         "#]],
     );
@@ -128,7 +128,7 @@ fn what_needs_no_answer_ends_when_it_is_delivered() {
 
             +0s       ops is told on ops-dingtalk
 
-            The end at +1s: delivered.
+            At +1s it is delivered.
             Every try takes 1s. Left out: rate limits, open circuits, other messages.
         "#]],
     );
@@ -144,7 +144,7 @@ fn what_needs_no_answer_ends_when_it_is_delivered() {
             +1d       lead is given up after 612 tries: it was not accepted in time
             +1d       report to the operator, desk: Callout: not delivered to lead: it was not accepted in time
 
-            The end at +1d: expired, somebody could not be told in time.
+            At +1d it is expired, somebody could not be told in time.
             Every try takes 1s. Left out: rate limits, open circuits, other messages.
         "#]],
     );
@@ -165,10 +165,30 @@ fn a_message_may_ask_for_an_answer_by_itself() {
             +2m       somebody acknowledges
             +2m       follow-up to lead: somebody has it
 
-            The end at +2m: acknowledged.
+            At +2m it is acknowledged.
             Every try takes 1s. Left out: rate limits, open circuits, other messages.
         "#]],
     );
+}
+
+#[test]
+fn a_time_to_acknowledge_asks_for_an_answer_as_with_send() {
+    let (failure, short) = simulated(&["--ack-within", "5m"]);
+    assert!(failure.is_none(), "{failure:?}");
+    let (_, long) = simulated(&["--ack-within", "5m", "--require-ack"]);
+    assert!(short.out.contains("step 1: ops, who have 5m to acknowledge"), "{}", short.out);
+    assert_eq!(short.out, long.out);
+}
+
+#[test]
+fn news_go_to_those_who_were_reached_alone() {
+    // The attempt under way fails, so nobody has heard of the alert.
+    let down = ["--level", "critical", "--down", "ops-dingtalk", "--ack-at", "3s"];
+    let (_, printed) = simulated(&down);
+    assert!(printed.out.contains("somebody acknowledges"), "{}", printed.out);
+    assert!(!printed.out.contains("follow-up"), "{}", printed.out);
+    let (_, printed) = simulated(&["--level", "critical", "--ack-at", "500ms"]);
+    assert!(printed.out.contains("follow-up to ops"), "{}", printed.out);
 }
 
 #[test]
@@ -182,7 +202,12 @@ fn an_answer_that_nobody_waits_for_is_warned_of() {
     let (_, printed) = simulated(&["--level", "critical", "--ack-at", "7m"]);
     assert_eq!(printed.talk, "");
     let (_, printed) = simulated(&["--dedup-key", "db-1/disk"]);
-    assert!(printed.talk.contains("only counted"), "{}", printed.talk);
+    for part in ["only counted", "unless it is worse", "nobody is left to tell"] {
+        assert!(printed.talk.contains(part), "{part} is not in {}", printed.talk);
+    }
+    assert!(!printed.talk.contains("takes that alert's place"), "{}", printed.talk);
+    let (_, printed) = simulated(&["--dedup-key", "db-1/disk", "--require-ack"]);
+    assert!(printed.talk.contains("takes that alert's place"), "{}", printed.talk);
 }
 
 #[test]
@@ -253,12 +278,6 @@ fn what_makes_no_sense_is_wrong_usage() {
         ]],
     );
     refused(
-        &["--ack-within", "5m"],
-        expect![
-            "the message was refused: ack_within has a meaning only with require_ack; set that too: `callout simulate --help`"
-        ],
-    );
-    refused(
         &["--title", " "],
         expect![
             "the message was refused: title is empty; give it at least one visible character: `callout simulate --help`"
@@ -278,7 +297,7 @@ fn it_needs_a_configuration_and_no_store() {
     let (code, out, talk) = run(&["simulate", "--config", config]);
     assert_eq!((code, talk.as_str()), (0, ""));
     assert!(
-        out.contains("ops is told on placeholder") && out.contains("The end at +1s: delivered."),
+        out.contains("ops is told on placeholder") && out.contains("At +1s it is delivered."),
         "{out}"
     );
     assert_eq!(run(&["simulate", "--down", "placehodler", "--config", config]).0, 2);

@@ -120,6 +120,35 @@ fn an_answer_that_makes_no_sense_says_why_and_ends_with_1() {
 }
 
 #[test]
+fn json_has_a_row_for_whatever_was_named() {
+    let place = place();
+    let (a, b) = (alert(&place), alert_id_of_another_problem(&place));
+    let common: String =
+        a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(x, _)| x).collect();
+    let rows = |arguments: &[&str]| {
+        let (code, out, talk) = place.run(&[&["ack", "--by", "bob", "--json"], arguments].concat());
+        assert_eq!((code, talk.as_str()), (1, ""), "{arguments:?}");
+        serde_json::from_str::<Value>(&out).unwrap()
+    };
+    // What is ambiguous stops nothing else.
+    let said = rows(&[&common, &a]);
+    assert_eq!(
+        (&said[0]["id"], &said[0]["result"]),
+        (&common.as_str().into(), &"ambiguous".into())
+    );
+    let why = said[0]["why"].as_str().unwrap();
+    assert!(why.contains(&a) && why.contains(&b), "{why}");
+    assert_eq!((&said[1]["id"], &said[1]["result"]), (&a.as_str().into(), &"done".into()));
+    assert_eq!(alert_of(&place, &b)["state"], "open");
+
+    let said = rows(&["--key", "no such key"]);
+    assert_eq!((&said[0]["id"], &said[0]["result"]), (&Value::Null, &"unknown".into()));
+    assert_eq!(said[0]["why"], "no alert has the dedup key \"no such key\"");
+    let keys = said[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys, ["alert", "id", "result", "why"]);
+}
+
+#[test]
 fn an_answer_needs_a_message_and_a_name() {
     let place = place();
     let id = alert(&place);
@@ -229,4 +258,103 @@ fn a_key_that_is_too_short_stops_the_server() {
           help: make it at least 32, from a random source
     "#]],
     );
+}
+
+/// An alert whose place a worse one has taken, and that one.
+fn superseded(place: &Place) -> (String, String) {
+    let old =
+        place.send(&["slow", "--require-ack", "--dedup-key", "k", "--idempotency-key", "old"]);
+    work(place);
+    let new = place.send(&["down", "--level", "critical", "--dedup-key", "k"]);
+    work(place);
+    (old, new)
+}
+
+#[test]
+fn an_alert_whose_place_was_taken_says_by_which() {
+    let place = place();
+    let (old, new) = superseded(&place);
+    assert_eq!(alert_of(&place, &old)["superseded_by"], new.as_str());
+    assert_eq!(alert_of(&place, &new)["superseded_by"], Value::Null);
+    for command in ["show", "why"] {
+        let said = place.ok(&[command, &old]);
+        assert!(said.contains("took its place") && said.contains(&new), "{said}");
+        assert!(!said.contains("resolved by callout") && !said.contains("unack"), "{said}");
+    }
+    let (code, _, talk) = place.run(&["unack", &old, "--by", "bob"]);
+    assert_eq!(code, 1);
+    assert!(talk.contains("it is superseded since") && talk.contains(&new), "{talk}");
+    let (code, _, talk) = place.run(&["replay", &old, "--yes"]);
+    assert_eq!(code, 1);
+    assert!(talk.contains(&format!("`callout why {new}`")) && !talk.contains("unack"), "{talk}");
+}
+
+#[test]
+fn whoever_waits_for_an_acknowledgment_waits_for_the_alert_that_took_its_place() {
+    let place = place();
+    let (_, new) = superseded(&place);
+    let wait = || {
+        let send =
+            ["send", "slow", "--require-ack", "--dedup-key", "k", "--idempotency-key", "old"];
+        let (code, out, talk) = place.run(&[&send[..], &["--wait-ack=1ms", "--json"]].concat());
+        (code, serde_json::from_str::<Value>(&out).unwrap(), talk)
+    };
+    let (code, answer, talk) = wait();
+    assert_eq!((code, &answer["alert"]["state"]), (1, &"open".into()), "{talk}");
+    assert!(talk.contains("not acknowledged within") && talk.contains(&new), "{talk}");
+    place.ok(&["ack", &new, "--by", "alice"]);
+    let (code, answer, talk) = wait();
+    assert_eq!((code, &answer["alert"]["acked_by"]), (0, &"alice".into()), "{talk}");
+}
+
+#[test]
+fn what_is_cancelled_was_acknowledged_by_nobody() {
+    let place = place();
+    let send = |key: &str| {
+        let send = ["send", "x", "--level", "critical", "--idempotency-key", key];
+        send.map(str::to_owned)
+    };
+    let wait = |key: &str| {
+        let send = send(key);
+        let send: Vec<&str> = send.iter().map(String::as_str).collect();
+        let (code, _, talk) = place.run(&[&send[..], &["--wait-ack=1ms"]].concat());
+        (code, talk)
+    };
+    assert_eq!((wait("open").0, wait("new").0, wait("acked").0), (1, 1, 1));
+    let id = |key: &str| {
+        let send = send(key);
+        place.send(&send.iter().skip(1).map(String::as_str).collect::<Vec<_>>())
+    };
+    place.ok(&["cancel", &id("new"), "--yes"]);
+    work(&place);
+    place.ok(&["ack", &id("acked"), "--by", "alice"]);
+    place.ok(&["cancel", &id("open"), &id("acked"), "--yes"]);
+    for key in ["open", "new"] {
+        let (code, talk) = wait(key);
+        assert!(code == 1 && talk.contains("it was cancelled"), "{key}: {talk}");
+    }
+    // Somebody had it before.
+    assert_eq!(wait("acked").0, 0);
+}
+
+#[test]
+fn whoever_cancels_is_written_down_with_their_account() {
+    let place = place();
+    let id = alert(&place);
+    place.ok(&["cancel", &id, "--yes"]);
+    let account = crate::config::login_name().unwrap();
+    let why = place.ok(&["why", &id]);
+    let cancelled = format!("cancelled by {account}, by command, from the account {account}");
+    assert_eq!(why.matches(&cancelled).count(), 1, "{why}");
+    assert!(!why.contains("\nalso\n"), "{why}");
+}
+
+#[test]
+fn statistics_say_that_open_alerts_have_no_time() {
+    let place = place();
+    alert(&place);
+    let table = place.ok(&["stats"]);
+    assert!(table.contains("TIME TO ACK p50") && !table.contains("HALF"), "{table}");
+    let (_, help, _) = place.run(&["stats", "--help"]);
+    assert!(help.contains("Only alerts that somebody has acknowledged"), "{help}");
 }

@@ -284,3 +284,37 @@ fn what_is_odd_about_alerts_is_a_warning() {
         assert_eq!(read(&server(fine)).unwrap().warnings, [], "{fine}");
     }
 }
+
+#[test]
+fn a_public_address_is_short_and_holds_no_credential() {
+    let server = |url: &str| {
+        format!("[server]\npublic_url = \"{url}\"\nack_key = \"{}\"\n{GOOD}", "k".repeat(32))
+    };
+    check(
+        &server("https://ops:hunter2@callout.example.com/x"),
+        expect![[r#"
+        error: server.public_url holds a name or password, and everybody would see it
+          callout.toml:2:14
+            2 | public_url = ***
+              |              ^^^
+          help: remove what stands before the @
+    "#]],
+    );
+    check(
+        &server(&format!("https://{}.example.com", "a".repeat(181))),
+        expect![[r#"
+        error: server.public_url has 201 bytes
+          callout.toml:2:14
+            2 | public_url = "https://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example.com"
+              |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          help: make it at most 200; links in messages have to fit into buttons
+    "#]],
+    );
+    for good in [
+        format!("https://{}.example.com/", "a".repeat(180)),
+        "https://callout.example.com/of@ops".to_owned(),
+    ] {
+        assert!(read(&server(&good)).is_ok(), "{good}");
+    }
+    assert!(read(&server("https://ops@callout.example.com")).is_err());
+}

@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callout_channels::harmless_text;
-use callout_core::alert::author;
-use callout_store::model::Answer;
+use callout_core::alert::{Standing, author};
+use callout_store::model::{Alert, Answer, Seen};
 use serde::Deserialize;
 
 /// The most bytes a form may have.
@@ -26,6 +26,8 @@ pub(super) struct Wish {
     pub(super) action: &'static str,
     pub(super) by: String,
     pub(super) note: Option<String>,
+    /// As what the page showed the alert, if nothing else may be meant.
+    pub(super) only: Option<Seen>,
 }
 
 /// Why a form changes nothing; the page is shown again.
@@ -51,12 +53,23 @@ pub(super) enum Hint {
     Unknown,
 }
 
+/// What the buttons send.
+const ACTIONS: [(&str, Answer); 4] = [
+    ("ack", Answer::Acknowledge),
+    ("escalate", Answer::Escalate),
+    ("resolve", Answer::Resolve),
+    ("unack", Answer::Unacknowledge),
+];
+
 /// What was typed, for showing it again.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Typed {
     #[serde(default)]
     action: String,
+    /// How the page showed the alert, as [`seen`] writes it.
+    #[serde(default)]
+    seen: String,
     #[serde(default)]
     pub(super) name: String,
     #[serde(default)]
@@ -78,7 +91,12 @@ pub(super) async fn read(request: Request) -> Result<Typed, Hint> {
 impl Typed {
     /// Nothing but a name.
     pub(super) fn named(name: String) -> Self {
-        Self { action: String::new(), name, note: String::new() }
+        Self { action: String::new(), seen: String::new(), name, note: String::new() }
+    }
+
+    /// What is wanted, by the word of the button, which is the command's too.
+    pub(super) fn action(&self) -> Option<(&'static str, Answer)> {
+        ACTIONS.into_iter().find(|(action, _)| *action == self.action)
     }
 
     /// What is wanted.
@@ -86,12 +104,14 @@ impl Typed {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn wish(&self) -> Result<Wish, Hint> {
-        let (action, answer) = match self.action.as_str() {
-            "ack" => ("ack", Answer::Acknowledge),
-            "escalate" => ("escalate", Answer::Escalate),
-            "resolve" => ("resolve", Answer::Resolve),
-            "unack" => ("unack", Answer::Unacknowledge),
-            _ => return Err(Hint::Form),
+        let (action, answer) = self.action().ok_or(Hint::Form)?;
+        let only = match answer {
+            // Pressed twice, or on a page that is old, these would undo what others did or do it again.
+            Answer::Escalate | Answer::Unacknowledge => {
+                Some(read_seen(&self.seen).ok_or(Hint::Form)?)
+            }
+            // Whatever happened meanwhile, these are meant.
+            Answer::Acknowledge | Answer::Resolve => None,
         };
         if self.name.trim().is_empty() {
             return Err(Hint::Name);
@@ -101,8 +121,18 @@ impl Typed {
         if note.chars().count() > NOTE_CHARS_MAX {
             return Err(Hint::Note);
         }
-        Ok(Wish { answer, action, by, note: (!note.is_empty()).then_some(note) })
+        Ok(Wish { answer, action, by, note: (!note.is_empty()).then_some(note), only })
     }
+}
+
+/// How the page shows an alert, for its form: `open.3`.
+pub(super) fn seen(alert: &Alert) -> String {
+    format!("{}.{}", alert.state.name(), alert.timer.place().decision)
+}
+
+fn read_seen(text: &str) -> Option<Seen> {
+    let (standing, decision) = text.split_once('.')?;
+    Some(Seen { standing: Standing::from_name(standing)?, decision: decision.parse().ok()? })
 }
 
 /// Whether the browser says that another site sent this request. Without a word from it, the link alone

@@ -29,8 +29,8 @@ struct Context<'a> {
     title: &'a str,
     alert: Option<&'a View>,
     hint: Option<&'static str>,
-    /// Whether the hint ends with the command.
-    hint_command: bool,
+    /// The command that does what the form could not.
+    hint_command: Option<String>,
     /// Whether the name is what is wrong.
     hint_name: bool,
     notice: Option<[&'static str; 2]>,
@@ -99,7 +99,10 @@ pub(super) fn alert(view: &View, typed: &Typed, hint: Option<Hint>, reader: &Rea
         title: &view.title,
         alert: Some(view),
         hint: hint.map(|hint| hint.text(reader.words)),
-        hint_command: hint.is_some_and(|hint| hint.status().is_server_error()),
+        hint_command: typed
+            .action()
+            .filter(|_| hint.is_some_and(|hint| hint.status().is_server_error()))
+            .map(|(action, _)| format!("callout {action} {}", view.id)),
         hint_name: matches!(hint, Some(Hint::Name | Hint::NameLong)),
         notice: None,
         notice_command: false,
@@ -120,7 +123,7 @@ pub(super) fn notice(notice: Notice, status: StatusCode, reader: &Reader) -> Res
         title: text[0],
         alert: None,
         hint: None,
-        hint_command: false,
+        hint_command: None,
         hint_name: false,
         notice: Some(text),
         notice_command: matches!(notice, Notice::Gone | Notice::Trouble),

@@ -2,12 +2,13 @@
 //!
 //! Whatever somebody else wrote is made harmless here and escaped by the template.
 
+use super::form;
 use super::history::{self, Entry};
 use super::words::{Words, fill};
 use crate::json;
 use crate::print::local_in;
 use callout_channels::{cut_text, harmless_line, harmless_text};
-use callout_core::alert::{Deed, State, Via};
+use callout_core::alert::{State, Via};
 use callout_core::escalation::Timer;
 use callout_core::id::ReceiverName;
 use callout_core::message::Message;
@@ -26,8 +27,8 @@ const BODY_MAX: usize = 6000;
 const WORD_MAX: usize = 120;
 /// The most labels.
 const LABELS_MAX: usize = 12;
-/// What acts as Callout itself, not as a person.
-const CALLOUT: &str = "callout";
+/// A title with more characters is shown whole among the details, for at the top it may be cut.
+const TITLE_SHORT: usize = 60;
 
 /// Who reads: in which language and zone, and when.
 #[derive(Debug)]
@@ -53,24 +54,57 @@ pub(super) struct Moment {
 pub(super) struct View {
     level: &'static str,
     level_word: &'static str,
-    /// `open`, `exhausted`, `acknowledged` or `resolved`.
+    /// `open`, `exhausted`, `acknowledged`, `resolved` or `superseded`.
     state: &'static str,
     state_word: &'static str,
     pub(super) title: String,
+    /// The title once more, if it is long.
+    long_title: Option<String>,
     headline: String,
     /// Since when it stands like this.
-    since: Moment,
+    since: Since,
     /// For how long it has been going on, or when it began.
     lasted: String,
     next: String,
     next_at: Option<Moment>,
     repeated: Option<String>,
     buttons: Vec<Button>,
+    /// What the form says that the page showed.
+    seen: String,
+    newer: Option<Newer>,
     body: Option<Body>,
     labels: Vec<(String, String)>,
     history: Vec<Entry>,
     sent_to: String,
-    command: String,
+    /// What to type instead of using the page, if there is something to do.
+    command: Option<String>,
+    /// The message's id, for commands.
+    pub(super) id: String,
+}
+
+/// An instant with the words before and after it.
+#[derive(Debug, Serialize)]
+struct Since {
+    before: &'static str,
+    at: Moment,
+    after: &'static str,
+}
+
+/// An alert that took the place of another.
+#[derive(Debug)]
+pub(super) struct Successor {
+    /// Relative to the page.
+    pub(super) link: String,
+    pub(super) title: String,
+    pub(super) alert: Alert,
+}
+
+/// The way to it.
+#[derive(Debug, Serialize)]
+struct Newer {
+    link: String,
+    title: String,
+    state_word: &'static str,
 }
 
 /// A body, the whole of it only if the beginning is not all.
@@ -99,11 +133,14 @@ pub(super) enum Standing {
     Acknowledged,
     /// It is over.
     Resolved,
+    /// Another alert took its place.
+    Superseded,
 }
 
 impl Standing {
     pub(super) fn of(alert: &Alert) -> Self {
         match (&alert.state, &alert.timer) {
+            _ if alert.superseded_by.is_some() => Self::Superseded,
             (State::Open, Timer::Exhausted { .. }) => Self::Exhausted,
             (State::Open, _) => Self::Open,
             (State::Acknowledged(_), _) => Self::Acknowledged,
@@ -117,7 +154,16 @@ impl Standing {
             Self::Open | Self::Exhausted => &["ack", "escalate", "resolve"],
             Self::Acknowledged => &["resolve", "unack"],
             // Opening it again would end this link; there is a command for it.
-            Self::Resolved => &[],
+            Self::Resolved | Self::Superseded => &[],
+        }
+    }
+
+    /// The command that is most likely wanted.
+    fn command(self) -> Option<&'static str> {
+        match self {
+            Self::Open | Self::Exhausted => Some("ack"),
+            Self::Acknowledged => Some("resolve"),
+            Self::Resolved | Self::Superseded => None,
         }
     }
 
@@ -127,6 +173,7 @@ impl Standing {
             Self::Exhausted => ("exhausted", words.exhausted),
             Self::Acknowledged => ("acknowledged", words.acknowledged),
             Self::Resolved => ("resolved", words.resolved),
+            Self::Superseded => ("superseded", words.replaced),
         }
     }
 }
@@ -155,38 +202,61 @@ pub(super) fn person(name: &str) -> String {
     cut_text(&harmless_line(name), WORD_MAX)
 }
 
-/// Whether Callout itself ended the alert, because a worse one took its place.
-pub(super) fn is_superseded(deed: &Deed) -> bool {
-    deed.by == CALLOUT && deed.via == Via::Message
-}
-
 /// Puts an alert into words for `reader`, who was sent its link as `receiver`.
-pub(super) fn view(story: &Story, alert: &Alert, receiver: &ReceiverName, reader: &Reader) -> View {
+pub(super) fn view(
+    story: &Story,
+    alert: &Alert,
+    successor: Option<&Successor>,
+    receiver: &ReceiverName,
+    reader: &Reader,
+) -> View {
     let words = reader.words;
     let standing = Standing::of(alert);
     let (state, state_word) = standing.names(words);
     let message = story.message.as_ref().ok();
     let (level, level_word) = level(&story.summary.level, words);
     let (next, next_at) = next(alert, reader);
+    let id = &story.summary.id;
+    let title = line(&story.summary.title);
     View {
         level,
         level_word,
         state,
         state_word,
-        title: cut_text(&harmless_line(&story.summary.title), TITLE_MAX),
+        long_title: (title.chars().count() > TITLE_SHORT).then(|| title.clone()),
+        title,
         headline: headline(alert, standing, words),
-        since: reader.moment(alert.state.deed().map_or(alert.opened_at, |deed| deed.at)),
+        since: since(alert, reader),
         lasted: lasted(alert, reader),
         next,
         next_at,
         repeated: repeated(alert, reader),
         buttons: buttons(standing, alert, reader),
+        seen: form::seen(alert),
+        newer: successor.map(|newer| self::newer(newer, words)),
         body: message.and_then(|message| body(&message.body)),
         labels: message.map(labels).unwrap_or_default(),
         history: history::of(story, alert, reader),
         sent_to: fill(words.sent_to, &[("name", receiver.as_str())]),
-        command: format!("callout ack {}", story.summary.id),
+        command: standing.command().map(|command| format!("callout {command} {id}")),
+        id: id.clone(),
     }
+}
+
+fn line(title: &str) -> String {
+    cut_text(&harmless_line(title), TITLE_MAX)
+}
+
+fn newer(successor: &Successor, words: &Words) -> Newer {
+    let (_, state_word) = Standing::of(&successor.alert).names(words);
+    Newer { link: successor.link.clone(), title: line(&successor.title), state_word }
+}
+
+fn since(alert: &Alert, reader: &Reader) -> Since {
+    let at = alert.state.deed().map_or(alert.opened_at, |deed| deed.at);
+    let phrase = if at > reader.now { reader.words.opens } else { reader.words.since };
+    let (before, after) = phrase.split_once("{time}").unwrap_or((phrase, ""));
+    Since { before: before.trim(), at: reader.moment(at), after: after.trim() }
 }
 
 fn level(name: &str, words: &Words) -> (&'static str, &'static str) {
@@ -200,21 +270,25 @@ fn level(name: &str, words: &Words) -> (&'static str, &'static str) {
 }
 
 fn headline(alert: &Alert, standing: Standing, words: &Words) -> String {
-    let by = |phrase, deed: &Deed| fill(phrase, &[("name", &person(&deed.by))]);
+    let by = |phrase, name: &str| fill(phrase, &[("name", &person(name))]);
     match &alert.state {
+        _ if standing == Standing::Superseded => words.superseded.to_owned(),
         State::Open if standing == Standing::Exhausted => words.nobody_has_it_at_all.to_owned(),
         State::Open => words.nobody_has_it.to_owned(),
-        State::Acknowledged(deed) => by(words.has_it, deed),
-        State::Resolved(deed) if is_superseded(deed) => words.superseded.to_owned(),
+        State::Acknowledged(deed) => by(words.has_it, &deed.by),
         State::Resolved(deed) if deed.via == Via::Message => words.over_by_itself.to_owned(),
-        State::Resolved(deed) => by(words.over, deed),
+        State::Resolved(deed) => by(words.over, &deed.by),
     }
 }
 
 fn lasted(alert: &Alert, reader: &Reader) -> String {
     let words = reader.words;
+    let when = reader.moment(alert.opened_at).when;
+    if alert.opened_at > reader.now {
+        return fill(words.opens_when, &[("when", &when)]);
+    }
     if matches!(alert.state, State::Resolved(_)) {
-        return fill(words.opened, &[("when", &reader.moment(alert.opened_at).when)]);
+        return fill(words.opened, &[("when", &when)]);
     }
     let length = words.length(reader.now.since(alert.opened_at));
     fill(words.open_for, &[("length", &length)])
@@ -234,6 +308,7 @@ fn next(alert: &Alert, reader: &Reader) -> (String, Option<Moment>) {
             (text, Some(at))
         }
         (Standing::Open | Standing::Exhausted, _) => (words.next_nothing.to_owned(), None),
+        (Standing::Superseded, _) => (words.next_newer.to_owned(), None),
         (Standing::Acknowledged | Standing::Resolved, _) => (words.next_stopped.to_owned(), None),
     }
 }

@@ -36,20 +36,23 @@ table! {
     exhausted: "Nobody left to tell", "已无人可通知";
     acknowledged: "Acknowledged", "已确认";
     resolved: "Resolved", "已解决";
+    replaced: "Replaced", "已被取代";
 
     nobody_has_it: "Nobody has this yet", "还没有人接手";
     nobody_has_it_at_all: "Nobody has this, and nobody is left to tell", "没有人接手，也没有其他人可以通知了";
     has_it: "{name} has this", "{name} 已接手";
     over: "Resolved by {name}", "已由 {name} 解决";
     over_by_itself: "The system that reported this says it is over", "上报方表示问题已解决";
-    superseded: "A more serious alert for the same problem took its place", "同一问题已有更严重的告警，取代了这一条";
+    superseded: "A newer alert for the same problem took its place", "同一问题已有新的告警，取代了这一条";
 
-    since: "since", "始于";
+    since: "since {time}", "自 {time} 起";
+    opens: "opens {time}", "将于 {time} 触发";
     open_for: "It has lasted {length}", "已持续 {length}";
     opened: "Opened {when}", "{when}触发";
+    opens_when: "Opens {when}", "{when}触发";
     just_now: "just now", "刚刚";
     ago: "{length} ago", "{length}前";
-    any_moment: "any moment now", "随时";
+    any_moment: "any moment now", "即将";
     in_a_while: "in {length}", "{length}后";
     second: "1 second", "1 秒";
     seconds: "{n} seconds", "{n} 秒";
@@ -61,17 +64,19 @@ table! {
     days: "{n} days", "{n} 天";
     between_names: ", ", "、";
 
-    next_told: "If nobody acts, {names} will be told {when}", "若无人处理，{when}将通知 {names}";
-    next_end: "If nobody acts, the calling ends {when}: nobody else is left to tell", "若无人处理，{when}停止呼叫：没有其他人可以通知了";
+    next_told: "If nobody acts, {names} will be told {when}", "若无人处理，{when}通知 {names}";
+    next_end: "If nobody acts, the calling ends {when}: nobody else is left to tell", "若无人处理，{when}停止通知：没有其他人可以通知了";
     next_nothing: "Everybody was told as often as planned. Nobody else is called unless you escalate", "已按计划通知所有人。除非手动升级，否则不再通知任何人";
+    next_newer: "This one is not followed up any more. Please act on the newer one", "这一条不再跟进，请处理新的告警";
+    open_newer: "Open the newer alert", "查看新的告警";
     next_stopped: "Nobody else is called", "不再通知其他人";
 
     repeated_once: "Reported once more, {when}", "又上报 1 次（{when}）";
-    repeated: "Reported {n} more times, the last {when}", "又上报 {n} 次，最近一次{when}";
+    repeated: "Reported {n} more times, the last {when}", "又上报 {n} 次，最近一次：{when}";
 
     your_name: "Your name", "你的名字";
     your_note: "Note", "备注";
-    optional: "optional", "可选";
+    optional: "optional", "选填";
     acknowledge: "Acknowledge", "确认";
     acknowledge_means: "I have it: nobody else is called", "我来处理，不再通知其他人";
     escalate: "Escalate now", "立即升级";
@@ -84,24 +89,29 @@ table! {
     details: "Details", "详情";
     show_all: "Show all", "显示全部";
     cut: "The rest is in the message.", "其余内容见原消息。";
-    history: "What happened", "经过";
-    told_first: "Told {names}", "已通知 {names}";
-    told_due: "Nobody had acknowledged: told {names}", "无人确认，已通知 {names}";
-    told_unreachable: "Nobody could be reached: told {names}", "前一组无法送达，已通知 {names}";
-    told_pushed: "Help was asked for: told {names}", "有人请求支援，已通知 {names}";
-    told_restarted: "Open again: told {names}", "重新打开，已通知 {names}";
+    history: "What happened", "处理记录";
+    told_first: "First: {what}", "首先：{what}";
+    told_due: "Nobody had acknowledged: {what}", "无人确认，{what}";
+    told_unreachable: "Nobody could be reached: {what}", "前一组无法送达，{what}";
+    told_pushed: "Help was asked for: {what}", "手动升级，{what}";
+    told_restarted: "Open again: {what}", "重新打开，{what}";
     told_nobody: "Nobody was left to tell", "没有其他人可以通知了";
+    told: "told {names}", "已通知 {names}";
+    telling: "{names} to be told", "待通知 {names}";
+    missed: "{names} not reached", "{names} 未送达";
+    not_yet_reached: "{name} (not yet reached)", "{name}（尚未送达）";
     not_reached: "{name} (not reached)", "{name}（未送达）";
     round: "round {n}", "第 {n} 轮";
     late: "{length} late, for Callout was down", "因 Callout 停机晚了 {length}";
-    did_acknowledge: "{name} acknowledged", "{name} 确认了";
-    did_unack: "{name} gave it back", "{name} 交还了";
-    did_resolve: "{name} resolved it", "{name} 将其解决";
-    did_reopen: "{name} opened it again", "{name} 重新打开了它";
-    did_escalate: "{name} escalated", "{name} 升级了";
+    did_acknowledge: "{name} acknowledged", "{name} 确认了告警";
+    did_unack: "{name} gave it back", "{name} 交还了告警";
+    did_resolve: "{name} resolved it", "{name} 解决了告警";
+    did_reopen: "{name} opened it again", "{name} 重新打开了告警";
+    did_escalate: "{name} escalated", "{name} 手动升级了告警";
+    did_cancel: "{name} cancelled the message", "{name} 取消了这条消息";
 
-    sent_to: "This link was sent to {name}. Whoever has it can act.", "此链接发给了 {name}。持有链接的人都可以操作。";
-    by_command: "Without this page:", "不用此页面：";
+    sent_to: "This link was sent to {name}. Whoever has it can act.", "此链接是发给 {name} 的，持有链接的人都可以操作。";
+    by_command: "Without this page:", "也可使用命令：";
 
     hint_name: "Please say who you are. Nothing has been changed.", "请填写你的名字。尚未做任何更改。";
     hint_name_long: "That name is too long, or not one plain line. Nothing has been changed.", "名字过长，或不是单行文字。尚未做任何更改。";
@@ -109,7 +119,7 @@ table! {
     hint_form: "That was not understood, so nothing has been changed. Please use the buttons here.", "无法识别该请求，尚未做任何更改。请使用此处的按钮。";
     hint_foreign: "That came from another site, so nothing has been changed. Please use the buttons here.", "该请求来自其他网站，尚未做任何更改。请使用此处的按钮。";
     hint_busy: "This could not be written down just now, so nothing has been changed. Try again, or use the command:", "暂时无法保存，尚未做任何更改。请重试，或使用命令：";
-    hint_full: "There is no room to write this down, so nothing has been changed. Use the command once there is:", "磁盘已满，无法保存，尚未做任何更改。腾出空间后请使用命令：";
+    hint_full: "There is no room to write this down, so nothing has been changed. Use the command once there is:", "空间不足，无法保存，尚未做任何更改。腾出空间后请使用命令：";
     hint_unknown: "It is not known whether this was written down. Look at what stands here, try again, or use the command:", "不确定是否已保存。请查看当前状态后重试，或使用命令：";
 
     gone: "This link does not work", "此链接无效";

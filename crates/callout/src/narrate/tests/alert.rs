@@ -62,6 +62,7 @@ fn open() -> Alert {
             record(&second, Some(15.0)),
         ],
         told: vec!["lead".parse().unwrap(), "ops".parse().unwrap()],
+        superseded_by: None,
     }
 }
 
@@ -84,9 +85,9 @@ fn an_open_alert_says_who_was_told_and_who_is_next() {
         expect![[r#"
             alert: open since 2026-11-18 11:06:40 UTC, step 2 of 2
               escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
-              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss are told (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
-              next: if nobody acknowledges it, ops is told (step 1, round 2) in 8m, at 2026-11-18 11:21:40 UTC
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+              next: if nobody acknowledges it, it is the turn of ops (step 1, round 2) in 8m, at 2026-11-18 11:21:40 UTC
         "#]],
     );
     check_life(
@@ -95,9 +96,9 @@ fn an_open_alert_says_who_was_told_and_who_is_next() {
         expect![[r#"
             alert: open since 2026-11-18 11:06:40 UTC, step 2 of 2
               escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
-              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss are told (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
-              next: if nobody acknowledges it, ops is told (step 1, round 2) as soon as a worker looks (due for 1m; is `callout serve` running?)
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+              next: if nobody acknowledges it, it is the turn of ops (step 1, round 2) as soon as a worker looks (due for 1m; is `callout serve` running?)
         "#]],
     );
     let asked = Policy { name: None, repeat: 0, ..policy() };
@@ -108,8 +109,8 @@ fn an_open_alert_says_who_was_told_and_who_is_next() {
         expect![[r#"
             alert: open since 2026-11-18 11:06:40 UTC, step 2 of 2
               the message asked for it: ops (5m), then lead, boss (10m)
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
-              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss are told (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
               the same problem was reported 3 times more, last at 2026-11-18 11:08:10 UTC
               next: if nobody acknowledges it, the escalation ends and the operator is told in 8m, at 2026-11-18 11:21:40 UTC
         "#]],
@@ -151,12 +152,12 @@ fn every_deed_is_told_in_order_with_who_how_where_from_and_why() {
         expect![[r#"
             alert: resolved by bob at 2026-11-18 11:17:40 UTC
               escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
               2026-11-18 11:08:40 UTC  escalated by alice, on the page, from 10.0.0.7: I need help
-              2026-11-18 11:08:40 UTC  step 2 of 2: lead and boss are told (somebody asked for the next step); time until 2026-11-18 11:18:40 UTC
+              2026-11-18 11:08:40 UTC  step 2 of 2: lead and boss (somebody asked for the next step); time until 2026-11-18 11:18:40 UTC
               2026-11-18 11:09:40 UTC  acknowledged by alice, by command
               2026-11-18 11:15:40 UTC  unacknowledged by alice, in the channel, from 10.0.0.7: not mine
-              2026-11-18 11:15:40 UTC  step 1 of 2, round 2: ops is told (it was open again, 2h late because no worker ran); time until 2026-11-18 11:21:40 UTC
+              2026-11-18 11:15:40 UTC  step 1 of 2, round 2: ops (it was open again, 2h late because no worker ran); time until 2026-11-18 11:21:40 UTC
               2026-11-18 11:17:40 UTC  resolved by bob, over the API, from 10.0.0.7: restarted it
               next: nobody is told, it is over; `callout unack 019c0000-0000-7000-8000-000000000001` opens it again
 
@@ -178,10 +179,10 @@ fn nobody_left_to_tell_is_said_with_what_to_do() {
         &with(alert, vec![]),
         31.0,
         expect![[r#"
-            alert: open since 2026-11-18 11:06:40 UTC and exhausted: everybody was told, and nobody acknowledged it
+            alert: open since 2026-11-18 11:06:40 UTC and exhausted: it was everybody's turn, and nobody acknowledged it
               escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
-              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss are told (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
               2026-11-18 11:36:40 UTC  exhausted: nobody is left to tell (nobody of the step before could be reached)
               next: nobody else is told; `callout ack 019c0000-0000-7000-8000-000000000001` takes it, `callout escalate 019c0000-0000-7000-8000-000000000001` tells the first step again
         "#]],
@@ -201,8 +202,8 @@ fn whoever_has_an_alert_is_named() {
         expect![[r#"
             alert: acknowledged by alice since 2026-11-18 11:12:40 UTC
               escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
-              2026-11-18 11:06:40 UTC  step 1 of 2: ops is told (it opened); time until 2026-11-18 11:11:40 UTC
-              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss are told (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+              2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+              2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
               2026-11-18 11:12:40 UTC  acknowledged by alice, on the page, from 10.0.0.7: on it
               next: nobody else is told, alice has it; `callout resolve 019c0000-0000-7000-8000-000000000001` ends it, `callout unack 019c0000-0000-7000-8000-000000000001` gives it back
         "#]],
@@ -235,4 +236,151 @@ fn the_shape_of_an_alert_stays() {
     let shape = json::alert::alert(&resolved, &acked);
     assert_eq!((&shape["acked_by"], &shape["resolved_by"]), (&"alice".into(), &"bob".into()));
     assert_eq!(shape["acked_at"], json::time(at(6.0 * MINUTE)));
+}
+
+#[test]
+fn an_alert_whose_place_was_taken_names_the_newer_one() {
+    let deed = Deed { by: "callout".to_owned(), at: at(6.0 * MINUTE), via: Via::Message };
+    let newer = "019c0000-0000-7000-8000-000000000009";
+    let alert = Alert {
+        state: alert::State::Resolved(deed),
+        timer: Timer::Stopped { place: open().timer.place().clone() },
+        superseded_by: Some(newer.to_owned()),
+        ..open()
+    };
+    let took = format!("{newer} took its place");
+    let journal = vec![JournalEntry {
+        origin: None,
+        ..journal(6.0, "superseded", "callout", Via::Message, &took)
+    }];
+    check_life(
+        &with(alert, journal),
+        7.0,
+        expect![[r#"
+        alert: superseded since 2026-11-18 11:12:40 UTC: a newer alert for the same problem took its place, 019c0000-0000-7000-8000-000000000009
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+          2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+          2026-11-18 11:12:40 UTC  superseded by callout, by a message: 019c0000-0000-7000-8000-000000000009 took its place
+          next: nobody is told of this one; `callout ack 019c0000-0000-7000-8000-000000000009` takes the newer one, `callout why 019c0000-0000-7000-8000-000000000009` tells of it
+    "#]],
+    );
+}
+
+#[test]
+fn a_cancellation_is_part_of_the_alerts_life_and_told_once() {
+    let deed = Deed { by: "bob".to_owned(), at: at(6.0 * MINUTE), via: Via::Api };
+    let alert = Alert {
+        state: alert::State::Resolved(deed),
+        timer: Timer::Stopped { place: open().timer.place().clone() },
+        ..open()
+    };
+    let told = with(alert, vec![journal(6.0, "cancelled", "bob", Via::Api, "")]);
+    check_life(
+        &told,
+        7.0,
+        expect![[r#"
+        alert: resolved by bob at 2026-11-18 11:12:40 UTC
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+          2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+          2026-11-18 11:12:40 UTC  cancelled by bob, over the API, from 10.0.0.7
+          next: nobody is told, it is over; `callout unack 019c0000-0000-7000-8000-000000000001` opens it again
+    "#]],
+    );
+    let alert = told.alert.as_ref().unwrap();
+    assert!(super::super::alert::cancelled(alert, &told.journal).is_some());
+    // What was resolved before stays so, whatever was called off later.
+    let later = [journal(6.5, "cancelled", "bob", Via::Api, "")];
+    assert!(super::super::alert::cancelled(alert, &later).is_none());
+}
+
+#[test]
+fn a_delivery_says_to_which_turn_it_belongs_and_only_its_tries_say_who_was_told() {
+    let again = Step { round: 1, ..decision(3, 0, 15.0, Cause::Due) };
+    let mut alert = open();
+    alert.steps.push(record(&again, Some(20.0)));
+    alert.timer = Timer::Waiting { place: again, due_at: at(20.0 * MINUTE) };
+    let accepted = State::Accepted { at: at(9.0), place: place("ding", 1) };
+    let dead =
+        State::Dead { at: at(9.0), cause: super::super::Cause::Rejected, place: place("ding", 1) };
+    let cancelled = State::Cancelled { at: at(910.0), place: place("ding", 1) };
+    let by = |decision, state| Delivery { decision, ..delivery(state, vec![]) };
+    let deliveries = vec![by(Some(1), dead), by(Some(3), accepted), by(Some(9), cancelled.clone())];
+    let mut told = Story { alert: Some(alert), ..message(MessageState::Accepted, deliveries) };
+    check_life(
+        &told,
+        16.0,
+        expect![[r#"
+        to ops (step 1 of 2): dead
+          dead since 2026-11-18 11:06:49 UTC: every channel refused it for good; `callout replay` puts it back
+
+        to ops (step 1 of 2, round 2): accepted
+          accepted by ding at 2026-11-18 11:06:49 UTC
+
+        to ops: cancelled
+          cancelled at 2026-11-18 11:21:50 UTC; `callout replay` puts it back
+
+        alert: open since 2026-11-18 11:06:40 UTC, step 1 of 2, round 2
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 11:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 11:11:40 UTC
+          2026-11-18 11:11:40 UTC  step 2 of 2: lead and boss (nobody had acknowledged it in time); time until 2026-11-18 11:21:40 UTC
+          2026-11-18 11:21:40 UTC  step 1 of 2, round 2: ops (nobody had acknowledged it in time); time until 2026-11-18 11:26:40 UTC
+          next: if nobody acknowledges it, it is the turn of lead and boss (step 2, round 2) in 4m, at 2026-11-18 11:26:40 UTC
+    "#]],
+    );
+
+    // Nothing of what somebody has is replayed, so nothing says so.
+    let deed = Deed { by: "alice".to_owned(), at: at(910.0), via: Via::Page };
+    told.alert.as_mut().unwrap().state = alert::State::Acknowledged(deed);
+    told.deliveries = vec![by(Some(3), cancelled)];
+    let text = story(&told, at(960.0), &TimeZone::UTC);
+    assert!(!text.contains("callout replay"), "{text}");
+}
+
+#[test]
+fn a_delayed_alert_opens_in_the_future() {
+    let mut alert = open();
+    let first = decision(1, 0, 0.0, Cause::Opened);
+    alert.opened_at = at(60.0 * MINUTE);
+    alert.steps = vec![record(&first, Some(65.0))];
+    alert.timer = Timer::Waiting { place: first, due_at: at(65.0 * MINUTE) };
+    alert.told = vec![];
+    let mut told = with(alert, vec![]);
+    check_life(
+        &told,
+        1.0,
+        expect![[r#"
+        alert: delayed until 2026-11-18 12:06:40 UTC, and opens then
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 12:06:40 UTC  step 1 of 2: ops (it opens then); time until 2026-11-18 12:11:40 UTC
+          next: it is the turn of ops (step 1) in 59m, at 2026-11-18 12:06:40 UTC
+    "#]],
+    );
+    check_life(
+        &told,
+        61.0,
+        expect![[r#"
+        alert: open since 2026-11-18 12:06:40 UTC, step 1 of 2
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 12:06:40 UTC  step 1 of 2: ops (it opened); time until 2026-11-18 12:11:40 UTC
+          next: if nobody acknowledges it, it is the turn of lead and boss (step 2) in 4m, at 2026-11-18 12:11:40 UTC
+    "#]],
+    );
+    // Somebody did not want to wait.
+    let pushed = decision(2, 1, 1.0, Cause::Pushed);
+    let alert = told.alert.as_mut().unwrap();
+    alert.steps.push(record(&pushed, Some(11.0)));
+    alert.timer = Timer::Waiting { place: pushed, due_at: at(11.0 * MINUTE) };
+    check_life(
+        &told,
+        2.0,
+        expect![[r#"
+        alert: open, step 2 of 2
+          escalation policy critical: ops (5m), then lead, boss (10m); once more from the top
+          2026-11-18 11:07:40 UTC  step 2 of 2: lead and boss (somebody asked for the next step); time until 2026-11-18 11:17:40 UTC
+          2026-11-18 12:06:40 UTC  step 1 of 2: ops (it opens then); time until 2026-11-18 12:11:40 UTC
+          next: if nobody acknowledges it, it is the turn of ops (step 1, round 2) in 9m, at 2026-11-18 11:17:40 UTC
+    "#]],
+    );
 }

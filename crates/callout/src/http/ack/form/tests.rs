@@ -1,7 +1,32 @@
 use super::*;
 
 fn typed(action: &str, name: &str, note: &str) -> Result<Wish, Hint> {
-    Typed { action: action.to_owned(), name: name.to_owned(), note: note.to_owned() }.wish()
+    typed_on("open.3", action, name, note)
+}
+
+fn typed_on(seen: &str, action: &str, name: &str, note: &str) -> Result<Wish, Hint> {
+    let [action, seen, name, note] = [action, seen, name, note].map(str::to_owned);
+    Typed { action, seen, name, note }.wish()
+}
+
+#[test]
+fn a_step_back_or_on_is_meant_for_what_the_page_showed() {
+    let seen = Seen { standing: Standing::Acknowledged, decision: 12 };
+    for action in ["escalate", "unack"] {
+        let wish = typed_on("acknowledged.12", action, "Ada", "").unwrap();
+        assert_eq!(wish.only, Some(seen));
+        for wrong in
+            ["", "open", "open.", ".3", "closed.3", "open.-1", "open.3.4", "open.99999999999"]
+        {
+            let hint = typed_on(wrong, action, "Ada", "").unwrap_err();
+            assert_eq!(hint, Hint::Form, "{action} {wrong}");
+        }
+    }
+    for action in ["ack", "resolve"] {
+        for seen in ["", "open.3", "nonsense"] {
+            assert_eq!(typed_on(seen, action, "Ada", "").unwrap().only, None, "{action} {seen}");
+        }
+    }
 }
 
 #[test]
