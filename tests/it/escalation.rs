@@ -1,4 +1,5 @@
-//! Until somebody answers: escalation, acknowledgment, and what stops what.
+//! Until somebody answers: escalation, acknowledgment, and what stops what. The stories are told twice,
+//! the second time with a crash and a restart at every step.
 
 use crate::stage::sink::{Reply, errcode};
 use crate::stage::{Stage, minutes, seconds, way};
@@ -39,59 +40,61 @@ fn arrived(stage: &Stage, channel: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn nobody_acknowledges_so_the_next_people_are_told_and_in_the_end_the_operator() {
-    let stage = night(1).await;
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.idle().await;
-    assert_eq!(stage.sink.channels(), ["ding"]);
-    stage.advance(minutes(5) - seconds(1)).await;
-    assert_eq!(stage.sink.channels(), ["ding"], "they have five minutes");
-    stage.advance(seconds(1)).await;
-    assert_eq!(stage.sink.channels(), ["ding", "lead"]);
-    stage.advance(minutes(10)).await;
-    assert_eq!(stage.sink.channels(), ["ding", "lead", "ding"], "from the top again");
-    stage.advance(DAY).await;
-    assert_eq!(
-        stage.steps(id).await,
-        [
-            "+0s ops opened",
-            "+300s lead due",
-            "+900s ops due",
-            "+1200s lead due",
-            "+1800s nobody due"
-        ]
-    );
-    assert_eq!(stage.sink.channels(), ["ding", "lead", "ding", "lead", "desk"]);
-    assert!(
-        arrived(&stage, "desk")[0].contains("nobody acknowledged"),
-        "{:?}",
-        arrived(&stage, "desk")
-    );
-    let exhausted = Filter { alert: Some(AlertFilter::Exhausted), ..Filter::default() };
-    assert_eq!(stage.store.list(exhausted, None, 10).await.unwrap().messages.len(), 1);
-    // Late is better than never.
-    assert!(matches!(stage.answer(id, Answer::Acknowledge, "fox").await, Answered::Done(_)));
+    for stage in [night(1).await, night(1).await.restless()] {
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.idle().await;
+        assert_eq!(stage.sink.channels(), ["ding"]);
+        stage.advance(minutes(5) - seconds(1)).await;
+        assert_eq!(stage.sink.channels(), ["ding"], "they have five minutes");
+        stage.advance(seconds(1)).await;
+        assert_eq!(stage.sink.channels(), ["ding", "lead"]);
+        stage.advance(minutes(10)).await;
+        assert_eq!(stage.sink.channels(), ["ding", "lead", "ding"], "from the top again");
+        stage.advance(DAY).await;
+        assert_eq!(
+            stage.steps(id).await,
+            [
+                "+0s ops opened",
+                "+300s lead due",
+                "+900s ops due",
+                "+1200s lead due",
+                "+1800s nobody due"
+            ]
+        );
+        assert_eq!(stage.sink.channels(), ["ding", "lead", "ding", "lead", "desk"]);
+        assert!(
+            arrived(&stage, "desk")[0].contains("nobody acknowledged"),
+            "{:?}",
+            arrived(&stage, "desk")
+        );
+        let exhausted = Filter { alert: Some(AlertFilter::Exhausted), ..Filter::default() };
+        assert_eq!(stage.store.list(exhausted, None, 10).await.unwrap().messages.len(), 1);
+        // Late is better than never.
+        assert!(matches!(stage.answer(id, Answer::Acknowledge, "fox").await, Answered::Done(_)));
+    }
 }
 
 #[tokio::test]
 async fn an_acknowledgment_stops_escalation_and_those_who_were_told_hear_who_has_it() {
-    let stage = night(2).await;
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    let bystander = stage.enqueue(Level::Critical, "link down").await;
-    stage.advance(minutes(6)).await;
-    let Answered::Done(alert) = stage.answer(id, Answer::Acknowledge, "fox").await else {
-        panic!("nobody was faster")
-    };
-    assert!(matches!(&alert.state, State::Acknowledged(deed) if deed.by == "fox"));
-    stage.idle().await;
-    assert_eq!(arrived(&stage, "ding"), ["disk full", "link down", "Acknowledged by fox"]);
-    assert_eq!(arrived(&stage, "lead"), ["disk full", "link down", "Acknowledged by fox"]);
-    stage.advance(DAY).await;
-    assert_eq!(stage.steps(id).await, ["+0s ops opened", "+300s lead due"]);
-    assert_eq!(stage.steps(bystander).await.len(), 7, "the other alert went on to its end");
-    let story = stage.story(id).await;
-    assert_eq!(story.summary.state, MessageState::Accepted);
-    let deed = story.journal.iter().find(|entry| entry.event == "acknowledged").unwrap();
-    assert_eq!((deed.by.as_deref(), deed.via.as_deref()), (Some("fox"), Some("command")));
+    for stage in [night(2).await, night(2).await.restless()] {
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        let bystander = stage.enqueue(Level::Critical, "link down").await;
+        stage.advance(minutes(6)).await;
+        let Answered::Done(alert) = stage.answer(id, Answer::Acknowledge, "fox").await else {
+            panic!("nobody was faster")
+        };
+        assert!(matches!(&alert.state, State::Acknowledged(deed) if deed.by == "fox"));
+        stage.idle().await;
+        assert_eq!(arrived(&stage, "ding"), ["disk full", "link down", "Acknowledged by fox"]);
+        assert_eq!(arrived(&stage, "lead"), ["disk full", "link down", "Acknowledged by fox"]);
+        stage.advance(DAY).await;
+        assert_eq!(stage.steps(id).await, ["+0s ops opened", "+300s lead due"]);
+        assert_eq!(stage.steps(bystander).await.len(), 7, "the other alert went on to its end");
+        let story = stage.story(id).await;
+        assert_eq!(story.summary.state, MessageState::Accepted);
+        let deed = story.journal.iter().find(|entry| entry.event == "acknowledged").unwrap();
+        assert_eq!((deed.by.as_deref(), deed.via.as_deref()), (Some("fox"), Some("command")));
+    }
 }
 
 #[tokio::test]
@@ -160,33 +163,35 @@ async fn a_restart_at_every_step_changes_nothing_about_an_escalation() {
 
 #[tokio::test]
 async fn a_step_that_reaches_nobody_is_passed_at_once() {
-    let stage = night(1).await;
-    stage.sink.always("ding", Reply::Answer(410, vec![], String::new()));
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.idle().await;
-    assert_eq!(stage.steps(id).await, ["+0s ops opened", "+0s lead unreachable"]);
-    stage.advance(minutes(10)).await;
-    assert_eq!(stage.steps(id).await[2..], ["+600s ops due", "+600s lead unreachable"]);
+    for stage in [night(1).await, night(1).await.restless()] {
+        stage.sink.always("ding", Reply::Answer(410, vec![], String::new()));
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.idle().await;
+        assert_eq!(stage.steps(id).await, ["+0s ops opened", "+0s lead unreachable"]);
+        stage.advance(minutes(10)).await;
+        assert_eq!(stage.steps(id).await[2..], ["+600s ops due", "+600s lead unreachable"]);
+    }
 }
 
 #[tokio::test]
 async fn when_nobody_at_all_can_be_reached_the_rounds_do_not_race() {
-    let stage = night(1).await;
-    for channel in ["ding", "lead"] {
-        stage.sink.always(channel, Reply::Answer(410, vec![], String::new()));
+    for stage in [night(1).await, night(1).await.restless()] {
+        for channel in ["ding", "lead"] {
+            stage.sink.always(channel, Reply::Answer(410, vec![], String::new()));
+        }
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.advance(minutes(30)).await;
+        assert_eq!(
+            stage.steps(id).await,
+            [
+                "+0s ops opened",
+                "+0s lead unreachable",
+                "+60s ops unreachable",
+                "+60s lead unreachable",
+                "+60s nobody unreachable"
+            ]
+        );
     }
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.advance(minutes(30)).await;
-    assert_eq!(
-        stage.steps(id).await,
-        [
-            "+0s ops opened",
-            "+0s lead unreachable",
-            "+60s ops unreachable",
-            "+60s lead unreachable",
-            "+60s nobody unreachable"
-        ]
-    );
 }
 
 #[tokio::test]
@@ -285,46 +290,49 @@ async fn an_attempt_under_way_ends_and_is_not_made_again_once_somebody_has_it() 
 
 #[tokio::test]
 async fn what_still_waits_is_called_off_when_somebody_has_it() {
-    let stage = night(2).await;
-    stage.sink.always("ding", Reply::Answer(503, vec![], String::new()));
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.idle().await;
-    stage.answer(id, Answer::Acknowledge, "fox").await;
-    assert_eq!(stage.story(id).await.deliveries[0].state.name(), "cancelled");
-    stage.sink.recovers("ding");
-    stage.advance(DAY).await;
-    assert_eq!(
-        stage.sink.channels(),
-        ["ding"],
-        "and nobody is told who has what they never heard of"
-    );
-    let replay = CommandRequest {
-        now: stage.clock.now(),
-        directory: stage.directory.clone(),
-        command: Command::Replay,
-        messages: vec![id.to_string()],
-        who: Actor::at_the_command_line("the test"),
-    };
-    assert_eq!(stage.store.command(replay).await.unwrap(), 0, "somebody has it");
+    for stage in [night(2).await, night(2).await.restless()] {
+        stage.sink.always("ding", Reply::Answer(503, vec![], String::new()));
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.idle().await;
+        stage.answer(id, Answer::Acknowledge, "fox").await;
+        assert_eq!(stage.story(id).await.deliveries[0].state.name(), "cancelled");
+        stage.sink.recovers("ding");
+        stage.advance(DAY).await;
+        assert_eq!(
+            stage.sink.channels(),
+            ["ding"],
+            "and nobody is told who has what they never heard of"
+        );
+        let replay = CommandRequest {
+            now: stage.clock.now(),
+            directory: stage.directory.clone(),
+            command: Command::Replay,
+            messages: vec![id.to_string()],
+            who: Actor::at_the_command_line("the test"),
+        };
+        assert_eq!(stage.store.command(replay).await.unwrap(), 0, "somebody has it");
+    }
 }
 
 #[tokio::test]
 async fn who_gives_it_back_starts_it_again() {
-    let stage = night(0).await;
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.advance(minutes(1)).await;
-    stage.answer(id, Answer::Acknowledge, "fox").await;
-    stage.advance(minutes(60)).await;
-    stage.answer(id, Answer::Unacknowledge, "fox").await;
-    stage.advance(minutes(5)).await;
-    assert_eq!(
-        stage.steps(id).await,
-        ["+0s ops opened", "+3660s ops restarted", "+3960s lead due"]
-    );
-    assert_eq!(arrived(&stage, "ding"), ["disk full", "Acknowledged by fox", "disk full"]);
-    let sent = stage.sink.received();
-    let ids: Vec<_> = sent.iter().map(|received| received.headers["webhook-id"].clone()).collect();
-    assert_ne!(ids[0], ids[2], "told again is no repetition of the request");
+    for stage in [night(0).await, night(0).await.restless()] {
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.advance(minutes(1)).await;
+        stage.answer(id, Answer::Acknowledge, "fox").await;
+        stage.advance(minutes(60)).await;
+        stage.answer(id, Answer::Unacknowledge, "fox").await;
+        stage.advance(minutes(5)).await;
+        assert_eq!(
+            stage.steps(id).await,
+            ["+0s ops opened", "+3660s ops restarted", "+3960s lead due"]
+        );
+        assert_eq!(arrived(&stage, "ding"), ["disk full", "Acknowledged by fox", "disk full"]);
+        let sent = stage.sink.received();
+        let ids: Vec<_> =
+            sent.iter().map(|received| received.headers["webhook-id"].clone()).collect();
+        assert_ne!(ids[0], ids[2], "told again is no repetition of the request");
+    }
 }
 
 #[tokio::test]
@@ -341,54 +349,63 @@ async fn a_resolution_can_be_taken_back_and_old_links_die() {
 
 #[tokio::test]
 async fn somebody_who_needs_help_need_not_wait() {
-    let stage = night(0).await;
-    let id = stage.enqueue(Level::Critical, "disk full").await;
-    stage.advance(minutes(1)).await;
-    stage.answer(id, Answer::Escalate, "fox").await;
-    stage.idle().await;
-    stage.advance(minutes(60)).await;
-    assert_eq!(stage.steps(id).await, ["+0s ops opened", "+60s lead pushed", "+660s nobody due"]);
+    for stage in [night(0).await, night(0).await.restless()] {
+        let id = stage.enqueue(Level::Critical, "disk full").await;
+        stage.advance(minutes(1)).await;
+        stage.answer(id, Answer::Escalate, "fox").await;
+        stage.idle().await;
+        stage.advance(minutes(60)).await;
+        assert_eq!(
+            stage.steps(id).await,
+            ["+0s ops opened", "+60s lead pushed", "+660s nobody due"]
+        );
+    }
 }
 
 #[tokio::test]
 async fn the_same_problem_again_is_counted_and_a_worse_one_passes() {
-    let stage = night(2).await;
-    let first = stage.enqueue_message(problem(Level::Warning, "disk")).await;
-    stage.idle().await;
-    let again = stage.enqueue_message(problem(Level::Warning, "disk")).await;
-    let other = stage.enqueue_message(problem(Level::Warning, "link")).await;
-    stage.idle().await;
-    assert_eq!(arrived(&stage, "ding"), ["disk is full", "link is full"]);
-    let story = stage.story(again).await;
-    assert_eq!(story.summary.state, MessageState::Merged);
-    assert_eq!(story.belongs_to, Some(first.to_string()));
-    assert_eq!((stage.alert(first).await.repeats, stage.alert(other).await.repeats), (1, 0));
+    for stage in [night(2).await, night(2).await.restless()] {
+        let first = stage.enqueue_message(problem(Level::Warning, "disk")).await;
+        stage.idle().await;
+        let again = stage.enqueue_message(problem(Level::Warning, "disk")).await;
+        let other = stage.enqueue_message(problem(Level::Warning, "link")).await;
+        stage.idle().await;
+        assert_eq!(arrived(&stage, "ding"), ["disk is full", "link is full"]);
+        let story = stage.story(again).await;
+        assert_eq!(story.summary.state, MessageState::Merged);
+        assert_eq!(story.belongs_to, Some(first.to_string()));
+        assert_eq!((stage.alert(first).await.repeats, stage.alert(other).await.repeats), (1, 0));
 
-    stage.answer(again, Answer::Acknowledge, "fox").await;
-    assert!(matches!(stage.alert(first).await.state, State::Acknowledged(_)), "either id will do");
-    let worse = stage.enqueue_message(problem(Level::Critical, "disk")).await;
-    stage.idle().await;
-    assert_eq!(stage.sink.count("ding"), 4, "the first two, who has it, and the worse one");
-    assert!(
-        matches!(stage.alert(first).await.state, State::Resolved(_)),
-        "the worse one took its place"
-    );
-    assert_eq!(stage.alert(worse).await.state, State::Open);
-    stage.advance(minutes(5)).await;
-    assert_eq!(stage.steps(worse).await.last().unwrap(), "+300s lead due");
+        stage.answer(again, Answer::Acknowledge, "fox").await;
+        assert!(
+            matches!(stage.alert(first).await.state, State::Acknowledged(_)),
+            "either id will do"
+        );
+        let worse = stage.enqueue_message(problem(Level::Critical, "disk")).await;
+        stage.idle().await;
+        assert_eq!(stage.sink.count("ding"), 4, "the first two, who has it, and the worse one");
+        assert!(
+            matches!(stage.alert(first).await.state, State::Resolved(_)),
+            "the worse one took its place"
+        );
+        assert_eq!(stage.alert(worse).await.state, State::Open);
+        stage.advance(minutes(5)).await;
+        assert_eq!(stage.steps(worse).await.last().unwrap(), "+300s lead due");
+    }
 }
 
 #[tokio::test]
 async fn a_problem_that_nobody_answered_begins_again_when_it_is_reported_again() {
-    let stage = night(0).await;
-    let first = stage.enqueue_message(problem(Level::Critical, "disk")).await;
-    stage.advance(minutes(20)).await;
-    assert_eq!(stage.steps(first).await.last().unwrap(), "+900s nobody due");
-    let again = stage.enqueue_message(problem(Level::Critical, "disk")).await;
-    stage.idle().await;
-    assert!(matches!(stage.alert(first).await.state, State::Resolved(_)));
-    assert_eq!(stage.steps(again).await, ["+0s ops opened"]);
-    assert_eq!(arrived(&stage, "ding"), ["disk is full", "disk is full"]);
+    for stage in [night(0).await, night(0).await.restless()] {
+        let first = stage.enqueue_message(problem(Level::Critical, "disk")).await;
+        stage.advance(minutes(20)).await;
+        assert_eq!(stage.steps(first).await.last().unwrap(), "+900s nobody due");
+        let again = stage.enqueue_message(problem(Level::Critical, "disk")).await;
+        stage.idle().await;
+        assert!(matches!(stage.alert(first).await.state, State::Resolved(_)));
+        assert_eq!(stage.steps(again).await, ["+0s ops opened"]);
+        assert_eq!(arrived(&stage, "ding"), ["disk is full", "disk is full"]);
+    }
 }
 
 #[tokio::test]
@@ -417,48 +434,56 @@ async fn what_joined_an_alert_is_called_off_with_it() {
 
 #[tokio::test]
 async fn the_producer_says_that_it_is_over() {
-    let stage = night(2).await;
-    let id = stage.enqueue_message(problem(Level::Critical, "disk")).await;
-    stage.advance(minutes(5)).await;
-    let over = stage.enqueue_message(Message::resolved("disk")).await;
-    stage.idle().await;
-    assert!(matches!(stage.alert(id).await.state, State::Resolved(_)));
-    assert_eq!(arrived(&stage, "ding"), ["disk is full", "Resolved: disk"]);
-    assert_eq!(arrived(&stage, "lead"), ["disk is full", "Resolved: disk"]);
-    assert_eq!(stage.story(over).await.belongs_to, Some(id.to_string()));
-    stage.advance(DAY).await;
-    assert_eq!(stage.sink.channels().len(), 4);
+    for stage in [night(2).await, night(2).await.restless()] {
+        let id = stage.enqueue_message(problem(Level::Critical, "disk")).await;
+        stage.advance(minutes(5)).await;
+        let over = stage.enqueue_message(Message::resolved("disk")).await;
+        stage.idle().await;
+        assert!(matches!(stage.alert(id).await.state, State::Resolved(_)));
+        assert_eq!(arrived(&stage, "ding"), ["disk is full", "Resolved: disk"]);
+        assert_eq!(arrived(&stage, "lead"), ["disk is full", "Resolved: disk"]);
+        assert_eq!(stage.story(over).await.belongs_to, Some(id.to_string()));
+        stage.advance(DAY).await;
+        assert_eq!(stage.sink.channels().len(), 4);
 
-    let nothing = stage.enqueue_message(Message::resolved("disk")).await;
-    stage.idle().await;
-    let story = stage.story(nothing).await;
-    assert_eq!(story.summary.state, MessageState::Accepted);
-    assert!(story.deliveries.is_empty() && story.why.unwrap().contains("nothing is open"));
+        let nothing = stage.enqueue_message(Message::resolved("disk")).await;
+        stage.idle().await;
+        let story = stage.story(nothing).await;
+        assert_eq!(story.summary.state, MessageState::Accepted);
+        assert!(story.deliveries.is_empty() && story.why.unwrap().contains("nothing is open"));
+    }
 }
 
 #[tokio::test]
 async fn a_message_may_ask_for_acknowledgment_by_itself() {
-    let stage = Stage::new(vec![way("ding", "webhook")]).await;
-    let id = stage
-        .enqueue_message(Message::new(Level::Error, "backup failed").with_ack_within(minutes(3)))
-        .await;
-    stage.advance(minutes(60)).await;
-    assert_eq!(
-        stage.steps(id).await,
-        ["+0s ops opened", "+180s ops due", "+360s ops due", "+540s nobody due"]
-    );
+    for stage in [
+        Stage::new(vec![way("ding", "webhook")]).await,
+        Stage::new(vec![way("ding", "webhook")]).await.restless(),
+    ] {
+        let id = stage
+            .enqueue_message(
+                Message::new(Level::Error, "backup failed").with_ack_within(minutes(3)),
+            )
+            .await;
+        stage.advance(minutes(60)).await;
+        assert_eq!(
+            stage.steps(id).await,
+            ["+0s ops opened", "+180s ops due", "+360s ops due", "+540s nobody due"]
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_delayed_alert_gives_people_their_whole_time() {
-    let stage = night(0).await;
-    let id = stage
-        .enqueue_message(Message::new(Level::Critical, "reminder").with_delay(minutes(30)))
-        .await;
-    stage.advance(minutes(34)).await;
-    assert_eq!(stage.sink.channels(), ["ding"]);
-    stage.advance(minutes(1)).await;
-    assert_eq!(stage.steps(id).await, ["+0s ops opened", "+300s lead due"]);
+    for stage in [night(0).await, night(0).await.restless()] {
+        let id = stage
+            .enqueue_message(Message::new(Level::Critical, "reminder").with_delay(minutes(30)))
+            .await;
+        stage.advance(minutes(34)).await;
+        assert_eq!(stage.sink.channels(), ["ding"]);
+        stage.advance(minutes(1)).await;
+        assert_eq!(stage.steps(id).await, ["+0s ops opened", "+300s lead due"]);
+    }
 }
 
 #[tokio::test]
@@ -483,19 +508,20 @@ async fn an_edited_policy_changes_nothing_that_is_under_way() {
 
 #[tokio::test]
 async fn a_cancelled_alert_is_over() {
-    let stage = night(2).await;
-    let id = stage.enqueue(Level::Critical, "never mind").await;
-    stage.idle().await;
-    let cancel = CommandRequest {
-        now: stage.clock.now(),
-        directory: stage.directory.clone(),
-        command: Command::Cancel,
-        messages: vec![id.to_string()],
-        who: Actor::at_the_command_line("fox"),
-    };
-    stage.store.command(cancel).await.unwrap();
-    stage.advance(DAY).await;
-    assert!(matches!(stage.alert(id).await.state, State::Resolved(_)));
-    assert_eq!(stage.steps(id).await, ["+0s ops opened"]);
-    assert_eq!(stage.sink.count("lead"), 0);
+    for stage in [night(2).await, night(2).await.restless()] {
+        let id = stage.enqueue(Level::Critical, "never mind").await;
+        stage.idle().await;
+        let cancel = CommandRequest {
+            now: stage.clock.now(),
+            directory: stage.directory.clone(),
+            command: Command::Cancel,
+            messages: vec![id.to_string()],
+            who: Actor::at_the_command_line("fox"),
+        };
+        stage.store.command(cancel).await.unwrap();
+        stage.advance(DAY).await;
+        assert!(matches!(stage.alert(id).await.state, State::Resolved(_)));
+        assert_eq!(stage.steps(id).await, ["+0s ops opened"]);
+        assert_eq!(stage.sink.count("lead"), 0);
+    }
 }

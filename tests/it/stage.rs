@@ -21,7 +21,7 @@ use callout_worker::{LaneSetup, People, Presence, Setup, Worker};
 use clock::VirtualClock;
 use serde_json::json;
 use sink::Sink;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// No test waits for a poll; waking up is what is tested.
@@ -53,7 +53,8 @@ pub(crate) struct Stage {
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) sink: Sink,
     pub(crate) store: Arc<SqliteStore>,
-    worker: Option<Worker>,
+    worker: Mutex<Option<Worker>>,
+    restless: bool,
     ways: Vec<Way>,
     pub(crate) directory: Arc<Directory>,
     folder: tempfile::TempDir,
@@ -108,7 +109,9 @@ impl Stage {
             SqliteStore::open(&folder.path().join("outbox.db"), Create::IfMissing, clock.now())
                 .unwrap();
         let (store, directory, sink) = (Arc::new(store), Arc::new(directory), Sink::start().await);
-        let mut stage = Self { clock, sink, store, worker: None, ways, directory, folder };
+        let worker = Mutex::default();
+        let mut stage =
+            Self { clock, sink, store, worker, restless: false, ways, directory, folder };
         stage.start().await;
         stage
     }
@@ -148,11 +151,26 @@ impl Stage {
     }
 
     pub(crate) async fn start(&mut self) {
-        self.worker = Some(self.another_worker().await);
+        let worker = self.another_worker().await;
+        self.hand_over(worker);
     }
 
     pub(crate) fn worker(&mut self) -> &mut Worker {
-        self.worker.as_mut().unwrap()
+        self.worker.get_mut().unwrap().as_mut().unwrap()
+    }
+
+    /// From now on the worker dies, and another one starts, whenever time has moved on.
+    pub(crate) fn restless(mut self) -> Self {
+        self.restless = true;
+        self
+    }
+
+    fn hand_over(&self, worker: Worker) {
+        *self.worker.lock().unwrap() = Some(worker);
+    }
+
+    fn take_worker(&self) -> Worker {
+        self.worker.lock().unwrap().take().unwrap()
     }
 
     /// The worker dies where it stands, and another one starts.
@@ -163,14 +181,14 @@ impl Stage {
 
     /// The worker dies where it stands.
     pub(crate) async fn kill(&mut self) {
-        let mut worker = self.worker.take().unwrap();
+        let mut worker = self.take_worker();
         worker.kill();
         worker.ended().await.unwrap_err();
     }
 
     /// The worker is asked to stop, and stops.
     pub(crate) async fn stop(&mut self) {
-        let mut worker = self.worker.take().unwrap();
+        let mut worker = self.take_worker();
         worker.stop();
         worker.ended().await.unwrap();
     }
@@ -188,7 +206,9 @@ impl Stage {
 
     /// Waits until all that is due has been tried.
     pub(crate) async fn idle(&self) {
-        self.worker.as_ref().unwrap().idle().await.unwrap();
+        let worker = self.take_worker();
+        worker.idle().await.unwrap();
+        self.hand_over(worker);
     }
 
     /// Lets time pass; everything happens when it is due.
@@ -196,6 +216,13 @@ impl Stage {
         let target = self.clock.now() + length;
         loop {
             self.idle().await;
+            if self.restless {
+                let mut worker = self.take_worker();
+                worker.kill();
+                worker.ended().await.unwrap_err();
+                self.hand_over(self.another_worker().await);
+                self.idle().await;
+            }
             // A worker that has nothing to do always waits for something.
             let next = loop {
                 match self.clock.next_alarm() {
