@@ -92,7 +92,7 @@ impl Desk {
         let served = Served::start(&folder).await;
         sink.has_received("hook", 1).await;
         let desk = Self { served, alert: id, store, directory, _folder: folder, _sink: sink };
-        while desk.story().await.summary.settled_at.is_none() {}
+        in_time(async { while desk.story().await.summary.settled_at.is_none() {} }).await;
         desk
     }
 
@@ -117,7 +117,10 @@ impl Desk {
         self.store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
         let ask = PlanRequest { now: created_at, directory, limit: 10, entropy: entropy() };
         self.store.plan(ask).await.unwrap();
-        while self.store.story(id.to_string()).await.unwrap().unwrap().alert.is_none() {}
+        in_time(async {
+            while self.store.story(id.to_string()).await.unwrap().unwrap().alert.is_none() {}
+        })
+        .await;
         id
     }
 
@@ -171,6 +174,11 @@ impl Desk {
         };
         assert!(matches!(self.store.answer(ask).await.unwrap(), Answered::Done(_)), "{answer:?}");
     }
+}
+
+/// What takes longer than this never happens.
+async fn in_time(wait: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it happens in time");
 }
 
 fn before(length: Duration) -> Timestamp {
