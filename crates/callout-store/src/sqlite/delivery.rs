@@ -3,6 +3,7 @@
 use super::alert;
 use super::body;
 use super::counter::Count;
+use super::escalate;
 use super::journal;
 use super::report::{self, Ids};
 use super::row::{self, Delivery, Remains, delivery_columns};
@@ -10,6 +11,7 @@ use super::tx::Tx;
 use crate::error::StoreError;
 use callout_core::alert as life;
 use callout_core::delivery::{self, Cause, Event, Given, Lease, Notice, Standing, State, Wait};
+use callout_core::escalation::Reach;
 use callout_core::id::ChannelName;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::receiver::FAILOVER_AFTER;
@@ -30,12 +32,6 @@ pub(super) const MOVE: &str = "
      WHERE id = :id AND state = :was AND lease_token = :token";
 
 pub(super) const STANDINGS: &str = "SELECT state FROM callout_delivery WHERE message_seq = :seq";
-
-pub(super) const ANY_LEFT: &str = "
-    SELECT 1 FROM callout_delivery
-     WHERE message_seq = :seq AND decision = :decision
-       AND (state = 'ready' OR state = 'leased' OR state = 'accepted')
-     LIMIT 1";
 
 pub(super) const PROGRESS: &str = "SELECT state FROM callout_progress WHERE seq = :seq";
 
@@ -129,10 +125,9 @@ fn note_out_of_reach(
     decision: u32,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let params = named_params! {":seq": seq, ":decision": decision};
-    match tx.db.one("look for who can be reached", ANY_LEFT, params, |_| Ok(()))? {
-        Some(()) => Ok(()),
-        None => alert::look_soon(tx, seq, now),
+    match escalate::reach(tx.db, seq, decision)? {
+        Reach::Nobody => alert::look_soon(tx, seq, now),
+        Reach::Told | Reach::Underway => Ok(()),
     }
 }
 

@@ -126,7 +126,7 @@ fn look(tx: &mut Tx<'_>, scene: &mut Scene<'_>, row: &Row) -> Result<bool, Store
 }
 
 /// How the deliveries of a decision stand.
-fn reach(db: Db<'_>, seq: i64, decision: u32) -> Result<Reach, StoreError> {
+pub(super) fn reach(db: Db<'_>, seq: i64, decision: u32) -> Result<Reach, StoreError> {
     let params = named_params! {":seq": seq, ":decision": decision};
     let standings = db.all("read whom it reached", STANDINGS, params, alert_row::standing)?;
     Ok(Reach::of(standings))

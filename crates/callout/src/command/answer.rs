@@ -94,7 +94,7 @@ fn author(args: &Args) -> Result<(String, Option<String>), Failure> {
 /// What was named, each once: whole ids, or why something names no message.
 async fn ids(args: &Args, store: &dyn Store) -> Result<Vec<Result<String, Outcome>>, Failure> {
     if let Some(key) = &args.key {
-        let why = format!("no alert has the dedup key \"{key}\"");
+        let why = format!("no alert has the dedup key \"{key}\", or no worker has seen it yet");
         let id = store.alert_of_key(key.clone()).await?;
         return Ok(vec![id.ok_or_else(|| nothing(None, "unknown", why))]);
     }

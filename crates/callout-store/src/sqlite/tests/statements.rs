@@ -52,7 +52,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("", command::PROLONG),
     ("", counter::ADD),
     ("", counter::READ),
-    ("who can be reached", delivery::ANY_LEFT),
     ("move a delivery", delivery::MOVE),
     ("", delivery::PROGRESS),
     ("", delivery::READ),

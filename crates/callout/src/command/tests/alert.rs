@@ -113,7 +113,7 @@ fn an_answer_that_makes_no_sense_says_why_and_ends_with_1() {
         &["ack", "--key", "no such key", "--by", "bob"],
         1,
         expect![[r#"
-        error: no alert has the dedup key "no such key"
+        error: no alert has the dedup key "no such key", or no worker has seen it yet
           help: `callout list` shows what there is
     "#]],
     );
@@ -143,7 +143,10 @@ fn json_has_a_row_for_whatever_was_named() {
 
     let said = rows(&["--key", "no such key"]);
     assert_eq!((&said[0]["id"], &said[0]["result"]), (&Value::Null, &"unknown".into()));
-    assert_eq!(said[0]["why"], "no alert has the dedup key \"no such key\"");
+    assert_eq!(
+        said[0]["why"],
+        "no alert has the dedup key \"no such key\", or no worker has seen it yet"
+    );
     let keys = said[0].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys, ["alert", "id", "result", "why"]);
 }
