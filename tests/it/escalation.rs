@@ -85,8 +85,14 @@ async fn an_acknowledgment_stops_escalation_and_those_who_were_told_hear_who_has
         };
         assert!(matches!(&alert.state, State::Acknowledged(deed) if deed.by == "fox"));
         stage.idle().await;
-        assert_eq!(arrived(&stage, "ding"), ["disk full", "link down", "Acknowledged by fox"]);
-        assert_eq!(arrived(&stage, "lead"), ["disk full", "link down", "Acknowledged by fox"]);
+        assert_eq!(
+            arrived(&stage, "ding"),
+            ["disk full", "link down", "Acknowledged by fox: disk full"]
+        );
+        assert_eq!(
+            arrived(&stage, "lead"),
+            ["disk full", "link down", "Acknowledged by fox: disk full"]
+        );
         stage.advance(DAY).await;
         assert_eq!(stage.steps(id).await, ["+0s ops opened", "+300s lead due"]);
         assert_eq!(stage.steps(bystander).await.len(), 7, "the other alert went on to its end");
@@ -327,7 +333,10 @@ async fn who_gives_it_back_starts_it_again() {
             stage.steps(id).await,
             ["+0s ops opened", "+3660s ops restarted", "+3960s lead due"]
         );
-        assert_eq!(arrived(&stage, "ding"), ["disk full", "Acknowledged by fox", "disk full"]);
+        assert_eq!(
+            arrived(&stage, "ding"),
+            ["disk full", "Acknowledged by fox: disk full", "disk full"]
+        );
         let sent = stage.sink.received();
         let ids: Vec<_> =
             sent.iter().map(|received| received.headers["webhook-id"].clone()).collect();

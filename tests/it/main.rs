@@ -14,13 +14,16 @@
 
 mod application;
 mod browser;
+mod callback;
 mod crash;
 mod delivery;
 mod escalation;
 mod faults;
 mod limits;
+mod mail;
 mod page;
 mod program;
+mod providers;
 mod restart;
 mod stage;
 mod tidy;

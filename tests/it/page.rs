@@ -6,6 +6,7 @@ use callout_core::alert::{State, Via};
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{MessageId, ReceiverName};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::Directory;
 use callout_core::receiver::Receiver;
@@ -63,6 +64,9 @@ fn directory() -> Directory {
         operator: Some("ops".parse().unwrap()),
         retry: RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     }
 }
 

@@ -364,6 +364,9 @@ async fn nothing_but_health_answers_without_a_credential() {
         ("POST", "/v1/messages/x/unack", false),
         ("POST", "/v1/messages/x/resolve", false),
         ("POST", "/v1/messages/x/escalate", false),
+        ("GET", "/v1/callbacks/slack", false),
+        ("POST", "/v1/callbacks/slack", false),
+        ("POST", "/v1/callbacks/nobody", false),
     ] {
         let status = request(&served.address, method, path, "", "").await.unwrap().0;
         assert_eq!(status, if open { 200 } else { 401 }, "{method} {path}");
@@ -405,6 +408,10 @@ async fn a_scope_opens_its_addresses_and_no_others() {
             );
         }
     }
+    // No token makes a call a provider's.
+    let credential = bearer("a-token-that-may-operate");
+    let path = "/v1/callbacks/slack";
+    assert_eq!(request(&served.address, "POST", path, &credential, "").await.unwrap().0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

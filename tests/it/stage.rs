@@ -1,26 +1,37 @@
 //! A stage: a worker with a real store and real HTTP, on time that moves only when told to.
 
 pub(crate) mod clock;
+/// The mail server that the channel's own tests use.
+#[expect(dead_code, reason = "these tests need no TLS and little of the script")]
+#[path = "../../crates/callout-channels/src/tests/direct/sink.rs"]
+pub(crate) mod mail;
+pub(crate) mod provider;
 pub(crate) mod sink;
 
+use callout_channels::spec::Spec;
 use callout_channels::{Channel, Settings, Transport};
 use callout_core::delivery::State;
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, WorkerId};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::Directory;
 use callout_core::rate::Rate;
 use callout_core::receiver::Receiver;
 use callout_core::retry::RetryPolicy;
 use callout_core::route::Route;
+use callout_core::secret::Secret;
+use callout_core::ticket::{Links, Seal};
 use callout_store::clock::Clock;
 use callout_store::model::{Actor, Alert, Answer, AnswerRequest, Answered, NewMessage, Story};
 use callout_store::{Create, SqliteStore, Store};
 use callout_worker::{LaneSetup, People, Presence, Setup, Worker};
 use clock::VirtualClock;
-use serde_json::json;
-use sink::Sink;
+use provider::Provider;
+use serde_json::{Value, json};
+use sink::{Received, Sink};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,6 +46,9 @@ pub(crate) fn minutes(n: u64) -> Duration {
     seconds(60 * n)
 }
 
+/// A channel's settings, given its address at the sink.
+type MakeSettings = Arc<dyn Fn(&str) -> Value + Send + Sync>;
+
 /// One channel of a stage. Its address at the sink is its name.
 #[derive(Clone)]
 pub(crate) struct Way {
@@ -42,22 +56,47 @@ pub(crate) struct Way {
     pub(crate) kind: &'static str,
     pub(crate) rate: &'static str,
     pub(crate) permits: usize,
+    /// Its settings; `None`: those that its kind needs.
+    pub(crate) settings: Option<MakeSettings>,
 }
 
 /// A channel of `kind` without limits of its own.
 pub(crate) fn way(name: &'static str, kind: &'static str) -> Way {
-    Way { name, kind, rate: "none", permits: 4 }
+    Way { name, kind, rate: "none", permits: 4, settings: None }
+}
+
+impl Way {
+    /// The same channel with these settings, given its address at the sink.
+    pub(crate) fn with(self, settings: impl Fn(&str) -> Value + Send + Sync + 'static) -> Self {
+        Self { settings: Some(Arc::new(settings)), ..self }
+    }
+
+    /// The same channel with the limit that its kind has by itself.
+    pub(crate) fn limited(self) -> Self {
+        Self { rate: self.spec().rate, ..self }
+    }
+
+    fn spec(&self) -> &'static Spec {
+        callout_channels::find(self.kind).unwrap().spec
+    }
 }
 
 pub(crate) struct Stage {
     pub(crate) clock: Arc<VirtualClock>,
     pub(crate) sink: Sink,
+    pub(crate) mail: mail::Sink,
     pub(crate) store: Arc<SqliteStore>,
     worker: Mutex<Option<Worker>>,
     restless: bool,
+    links: Option<Links>,
+
     ways: Vec<Way>,
     pub(crate) directory: Arc<Directory>,
     folder: tempfile::TempDir,
+}
+
+fn those(ways: &[Way], are: fn(&Spec) -> bool) -> BTreeSet<ChannelName> {
+    ways.iter().filter(|way| are(way.spec())).map(|way| way.name.parse().unwrap()).collect()
 }
 
 impl Stage {
@@ -102,6 +141,9 @@ impl Stage {
             operator: Some("desk".parse().unwrap()),
             retry: RetryPolicy::default(),
             follow_up: true,
+            locale: Locale::English,
+            costly: those(&ways, |spec| spec.costly),
+            ringing: those(&ways, |spec| spec.rings),
         };
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(VirtualClock::new());
@@ -109,9 +151,19 @@ impl Stage {
             SqliteStore::open(&folder.path().join("outbox.db"), Create::IfMissing, clock.now())
                 .unwrap();
         let (store, directory, sink) = (Arc::new(store), Arc::new(directory), Sink::start().await);
-        let worker = Mutex::default();
-        let mut stage =
-            Self { clock, sink, store, worker, restless: false, ways, directory, folder };
+        let (worker, mail) = (Mutex::default(), mail::Sink::start(mail::Tls::None, &[]));
+        let mut stage = Self {
+            clock,
+            sink,
+            mail,
+            store,
+            worker,
+            restless: false,
+            links: None,
+            ways,
+            directory,
+            folder,
+        };
         stage.start().await;
         stage
     }
@@ -127,7 +179,8 @@ impl Stage {
             lanes,
             transport: Transport::new(Settings::default()).unwrap(),
             people: People::default(),
-            links: None,
+            links: self.links.clone(),
+            zone: callout_channels::TimeZone::UTC,
             presence: Presence::beside(&self.database(), id).unwrap(),
             poll: POLL,
         };
@@ -137,9 +190,15 @@ impl Stage {
     fn lane(&self, way: &Way) -> LaneSetup {
         let address = self.sink.address(way.name);
         let settings = match way.kind {
+            _ if way.settings.is_some() => way.settings.as_ref().unwrap()(&address),
             "dingtalk" => json!({ "access_token": "token-of-the-robot", "endpoint": address }),
             "wecom" => json!({ "key": "key-of-the-robot", "endpoint": address }),
             "slack" => json!({ "webhook_url": address }),
+            "email" => json!({
+                "smtp": format!("smtp://127.0.0.1:{}", self.mail.port),
+                "from": "Callout <alerts@example.com>",
+                "to": "Ops <ops@example.com>",
+            }),
             _ => json!({ "url": address }),
         };
         LaneSetup {
@@ -148,6 +207,15 @@ impl Stage {
             rate: way.rate.parse::<Rate>().unwrap(),
             permits: way.permits,
         }
+    }
+
+    /// From now on this provider answers at the channel's address, on the stage's time.
+    pub(crate) fn provider<P: Provider>(&self, channel: &str, provider: P) -> Arc<Mutex<P>> {
+        let provider = Arc::new(Mutex::new(provider));
+        let (shared, clock) = (provider.clone(), self.clock.clone());
+        let answers = move |request: &Received| shared.lock().unwrap().answer(request, clock.now());
+        self.sink.lives_at(channel, Box::new(answers));
+        provider
     }
 
     pub(crate) async fn start(&mut self) {
@@ -162,6 +230,14 @@ impl Stage {
     /// From now on the worker dies, and another one starts, whenever time has moved on.
     pub(crate) fn restless(mut self) -> Self {
         self.restless = true;
+        self
+    }
+
+    /// From now on messages carry links to acknowledge at.
+    pub(crate) async fn linked(mut self) -> Self {
+        let seal = Seal::new(Secret::new("the key that seals the links of this stage"));
+        self.links = Some(Links { public_url: "https://callout.example.com".to_owned(), seal });
+        self.crash().await;
         self
     }
 

@@ -4,79 +4,25 @@
 //! state, so its fixtures need no server. Timeouts and connection errors never reach it:
 //! [`crate::transport`] knows whether bytes had left and answers for itself.
 
+use crate::callback::Callback;
+use crate::login::Login;
+use crate::spec::Spec;
+use callout_core::alert::Regarding;
 use callout_core::id::MessageId;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::fmt;
+use url::form_urlencoded;
 
 /// How much of an answer is quoted where only its status counts.
 const STATUS_TEXT_BYTES_MAX: usize = 200;
-
-/// What the registry knows about one kind of channel. Configuration checks, `callout channels`, the
-/// reference page, default limits and the fixture run are all derived from this.
-#[derive(Debug)]
-pub struct Spec {
-    /// The name in configuration, such as `dingtalk`.
-    pub kind: &'static str,
-    /// The name for people.
-    pub title: &'static str,
-    /// Its settings, besides those that every channel has (`kind`, `rate`, `concurrency`).
-    pub fields: &'static [Field],
-    /// How often the provider lets one channel speak, such as `20/min`; `none` without a limit.
-    pub rate: &'static str,
-    /// The provider's own message types, richest first.
-    pub types: &'static [&'static str],
-    /// The most bytes a request body may have.
-    pub body_bytes_max: usize,
-    /// Whom it can mention.
-    pub mentions: &'static str,
-    /// What the provider offers against duplicates.
-    pub idempotency: &'static str,
-}
-
-/// One setting of a channel.
-#[derive(Debug)]
-pub struct Field {
-    /// The key.
-    pub name: &'static str,
-    /// What kind of value.
-    pub value: Value,
-    /// Whether a channel cannot do without it.
-    pub required: bool,
-    /// What it means, with units and default, in one line.
-    pub doc: &'static str,
-}
-
-/// What a setting may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A credential: literal, `{ env = "NAME" }` or `{ file = "path" }`.
-    Secret,
-    /// One or several credentials.
-    Secrets,
-    /// An http(s) address.
-    Url,
-    /// Any text.
-    Text,
-    /// `true` or `false`.
-    Switch,
-    /// A table of texts.
-    Texts,
-}
-
-/// What is wrong with a channel's settings, beyond their types.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The setting.
-    pub field: &'static str,
-    /// What is wrong and what would be right; never the value of a secret.
-    pub text: String,
-}
 
 /// A message on its way to one channel.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +39,12 @@ pub struct Outgoing<'a> {
     pub plain: bool,
     /// What it asks of its reader, if somebody has to acknowledge it.
     pub ask: Option<&'a Ask>,
+    /// The alert it brings news of; without receipts if this channel never told of it.
+    pub about: Option<&'a Regarding>,
+    /// The language of what is not the message's own.
+    pub locale: Locale,
+    /// Where its readers are.
+    pub zone: &'a TimeZone,
 }
 
 /// What a message that somebody has to acknowledge asks of its reader.
@@ -111,6 +63,20 @@ pub struct Ask {
     pub telling: u32,
 }
 
+impl Ask {
+    /// The end of the link: what acknowledges, whoever brings it.
+    pub fn ticket(&self) -> Option<Secret> {
+        let (_, ticket) = self.url.as_ref()?.expose().rsplit_once('/')?;
+        Some(Secret::new(ticket))
+    }
+
+    /// Where the provider called `name` reports what its reader did, the ticket in the query.
+    pub fn callback(&self, name: &str) -> Option<Secret> {
+        let (base, ticket) = self.url.as_ref()?.expose().rsplit_once("/a/")?;
+        Some(Secret::new(format!("{base}/v1/callbacks/{name}?ticket={ticket}")))
+    }
+}
+
 impl Outgoing<'_> {
     /// What providers tell repeated requests by: the same on every try, another one each time people are
     /// told of an alert again.
@@ -122,9 +88,29 @@ impl Outgoing<'_> {
         }
     }
 
+    /// The title on one line, for channels that have no room for the body: news say behind it which alert
+    /// they are about, unless the title does.
+    pub(crate) fn headline(&self, colon: &str) -> String {
+        let title = crate::fit::line(&self.message.title);
+        let about = self.about.map(|about| crate::fit::line(&about.message.title));
+        match about.filter(|about| !title.contains(about.as_str())) {
+            Some(about) => format!("{title}{colon}{about}"),
+            None => title,
+        }
+    }
+
+    /// The title of news for a place where the alert's own title stands already.
+    pub(crate) fn news(&self) -> &str {
+        let title = self.message.title.as_str();
+        let lead = self.about.and_then(|about| title.strip_suffix(about.message.title.as_str()));
+        let lead = lead.map(|lead| lead.trim_end_matches([':', '：', ' ']));
+        lead.filter(|lead| !lead.is_empty()).unwrap_or(title)
+    }
+
     /// What it asks of its reader, if the message's own body goes out here and cannot say it.
     pub fn unsaid(&self, spec: &Spec) -> Option<&Ask> {
-        self.ask.filter(|_| !self.plain && self.message.native.contains_key(spec.kind))
+        self.ask
+            .filter(|_| !self.plain && spec.native && self.message.native.contains_key(spec.kind))
     }
 
     /// The message's own body for channels of this kind, unless plain text is asked for.
@@ -132,7 +118,7 @@ impl Outgoing<'_> {
     /// # Errors
     /// If it is larger than the provider takes; what we did not write, we cannot cut.
     pub fn native(&self, spec: &Spec) -> Result<Option<&serde_json::Value>, Refused> {
-        let native = self.message.native.get(spec.kind).filter(|_| !self.plain);
+        let native = self.message.native.get(spec.kind).filter(|_| spec.native && !self.plain);
         match native.map(|body| body.to_string().len()).filter(|len| *len > spec.body_bytes_max) {
             Some(len) => Err(Refused(Reason::text(format!(
                 "native.{} has {len} bytes; at most {} fit",
@@ -155,7 +141,7 @@ pub struct Mentions {
 /// Bytes for the wire. Prints without URL, header values and body, for these carry credentials.
 #[derive(Clone)]
 pub struct HttpRequest {
-    /// Upper case; `POST` for every kind so far.
+    /// Upper case, such as `POST`.
     pub method: &'static str,
     /// The whole address, which is a credential with most providers.
     pub url: Secret,
@@ -175,6 +161,31 @@ impl HttpRequest {
             serde_json::to_vec(body).map_err(|e| Refused(Reason::text(format!("no JSON: {e}"))))?;
         let json = Secret::new("application/json; charset=utf-8");
         Ok(Self { method: "POST", url, headers: vec![(Cow::Borrowed("content-type"), json)], body })
+    }
+}
+
+/// An object without those of its fields that are null.
+pub(crate) fn filled(mut object: serde_json::Value) -> serde_json::Value {
+    if let Some(table) = object.as_object_mut() {
+        table.retain(|_, value| !value.is_null());
+    }
+    object
+}
+
+impl HttpRequest {
+    /// A POST with a form as its body.
+    pub fn post_form(url: Secret, fields: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let form = Secret::new("application/x-www-form-urlencoded");
+        let headers = vec![(Cow::Borrowed("content-type"), form)];
+        Self { method: "POST", url, headers, body: body.into_bytes() }
+    }
+
+    /// The same request with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: Secret) -> Self {
+        self.headers.push((Cow::Borrowed(name), value));
+        self
     }
 }
 
@@ -237,6 +248,16 @@ impl HttpResponse {
         }
     }
 
+    /// As [`HttpResponse::outcome_by_status`] where a repetition costs money: a server that failed (5xx) may
+    /// have failed after it took the message, so that is `Unknown`.
+    pub fn outcome_by_status_if_costly(&self, at: Timestamp) -> Outcome {
+        let outcome = self.outcome_by_status(at);
+        match self.status {
+            500..=599 => Outcome::Unknown(outcome.reason().clone()),
+            _ => outcome,
+        }
+    }
+
     /// When `Retry-After` allows the next try: seconds or an HTTP date, kept between one second and one
     /// hour from `at`; 30 seconds if it is missing or garbage.
     pub fn retry_at(&self, at: Timestamp) -> Timestamp {
@@ -274,18 +295,29 @@ pub trait HttpChannel: Send + Sync + fmt::Debug {
     /// `out` is what was said, its `ask` taken away: an answered alert needs no button. `news` is one
     /// plain line, to be escaped like any text. `receipt` is what [`HttpChannel::classify`] accepted the
     /// message with, read back from the outbox, perhaps by another process. All that finds the message
-    /// again (Slack's channel and `ts`) stands in its `code`, as one word: `detail` is for people, may be
-    /// cut, and gets a note when a follow-up fails.
+    /// again (Slack's channel and `ts`) stands in the `code` of that outcome, as one word: `detail` is
+    /// for people, may be cut, and gets a note when a follow-up fails.
     ///
-    /// `None` where there is nothing to find it by, where the message's own body went out, and where the
-    /// provider cannot change what it has taken: those who were told get a message of their own instead.
+    /// The news itself is a message of its own, which comes first. `None` where there is nothing to find
+    /// the message by, where the message's own body went out, and where the provider cannot change what
+    /// it has taken.
     fn edit(
         &self,
         _out: &Outgoing<'_>,
-        _receipt: &Reason,
+        _receipt: &str,
         _news: &str,
         _at: Timestamp,
     ) -> Option<HttpRequest> {
+        None
+    }
+
+    /// How it logs in, if it has to.
+    fn login(&self) -> Option<&(dyn Login + Sync)> {
+        None
+    }
+
+    /// How it hears what its provider reports, if the settings allow that.
+    fn callback(&self) -> Option<&dyn Callback> {
         None
     }
 }

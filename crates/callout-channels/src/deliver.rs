@@ -4,10 +4,15 @@
 //! (a file, a mention the main form cannot carry, how to acknowledge a native body) follows on a
 //! best-effort basis, because repeating the message for its sake would be worse.
 
-use crate::channel::{HttpChannel, HttpResponse, Outgoing, Problem, Refused, Spec};
+use crate::callback::Callback;
+use crate::channel::{HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
+use crate::direct::DirectChannel;
+use crate::login::Login;
 use crate::mask::Mask;
+use crate::preview::{Preview, Shown};
+use crate::spec::{Problem, Spec};
 use crate::transport::Transport;
-use crate::{find, kinds, settings};
+use crate::{Build, find, kinds, settings};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
@@ -25,7 +30,13 @@ pub const FOLLOW_UPS_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Channel {
     spec: &'static Spec,
     secrets: Vec<Secret>,
-    http: Box<dyn HttpChannel>,
+    speaker: Speaker,
+}
+
+#[derive(Debug)]
+enum Speaker {
+    Http(Box<dyn HttpChannel>),
+    Direct(Box<dyn DirectChannel>),
 }
 
 /// What became of one attempt.
@@ -48,14 +59,41 @@ impl Channel {
             let text = format!("is not a known kind of channel; the kinds are {known}");
             return Err(vec![Problem { field: "kind", text }]);
         };
-        let settings = settings::check(row.spec, settings)?;
+        let checked = settings::check(row.spec, settings);
+        let settings = checked.settings.clone();
         let secrets = settings::secrets(row.spec, &settings);
-        Ok(Self { spec: row.spec, secrets, http: (row.build)(settings)? })
+        let speaker = match row.build {
+            Build::Http(build) => build(settings).map(Speaker::Http),
+            Build::Direct(build) => build(settings).map(Speaker::Direct),
+        };
+        match speaker {
+            Ok(speaker) if checked.problems.is_empty() => {
+                Ok(Self { spec: row.spec, secrets, speaker })
+            }
+            Ok(_) => Err(checked.problems),
+            Err(found) => Err(checked.and(found)),
+        }
     }
 
     /// What is known about channels of this kind.
     pub fn spec(&self) -> &'static Spec {
         self.spec
+    }
+
+    /// What it needs of this machine and does not find there now, such as a folder or a program.
+    pub fn lacks(&self) -> Option<Problem> {
+        match &self.speaker {
+            Speaker::Http(_) => None,
+            Speaker::Direct(direct) => direct.lacks(),
+        }
+    }
+
+    /// How it hears what its provider reports, if the settings allow that.
+    pub fn callback(&self) -> Option<&dyn Callback> {
+        match &self.speaker {
+            Speaker::Http(http) => http.callback(),
+            Speaker::Direct(_) => None,
+        }
     }
 
     /// Says `out` once. Never sleeps, never tries again.
@@ -65,21 +103,25 @@ impl Channel {
         out: &Outgoing<'_>,
         clock: &(dyn Fn() -> Timestamp + Send + Sync),
     ) -> Delivered {
-        let request = match self.http.request(out, clock()) {
+        let http = match &self.speaker {
+            Speaker::Http(http) => http.as_ref(),
+            Speaker::Direct(direct) => {
+                let outcome = self.mask(out).outcome(direct.deliver(out, clock()).await);
+                return Delivered { outcome, sends: 1 };
+            }
+        };
+        let request = match http.request(out, clock()) {
             Ok(request) => request,
             Err(Refused(reason)) => {
                 let outcome = Outcome::Rejected { blame: Blame::Message, reason };
                 return Delivered { outcome: self.mask(out).outcome(outcome), sends: 0 };
             }
         };
-        let mask = self.mask(out).with(&request);
-        let outcome = match transport.exchange(&request).await {
-            Ok(answer) => self.judge(&answer, &mask, clock()),
-            Err(outcome) => mask.outcome(outcome),
-        };
+        let call = Call { channel: self, http, transport, out, clock };
+        let outcome = call.send(request).await.1;
         let mut after = FollowUps::default();
         if matches!(outcome, Outcome::Accepted(_)) {
-            let follow = self.follow_up(transport, out, clock, &mut after);
+            let follow = call.follow_up(&mut after);
             if tokio::time::timeout(FOLLOW_UPS_TIMEOUT, follow).await.is_err() {
                 after.failures.push("no time left for the rest".to_owned());
             }
@@ -87,11 +129,42 @@ impl Channel {
         Delivered { outcome: after.noted(outcome), sends: after.sends.saturating_add(1) }
     }
 
+    /// What [`Channel::deliver`] would send, without any credential. Sends nothing.
+    ///
+    /// # Errors
+    /// [`Refused`] if this channel has no way to say it.
+    pub fn preview(&self, out: &Outgoing<'_>, at: Timestamp) -> Result<Preview, Refused> {
+        let mask = self.mask(out);
+        let clean = |Refused(Reason { code, detail })| {
+            Refused(mask.outcome(Outcome::Unknown(Reason { code, detail })).reason().clone())
+        };
+        let http = match &self.speaker {
+            Speaker::Http(http) => http.as_ref(),
+            Speaker::Direct(direct) => {
+                let text = direct.preview(out, at).map_err(clean)?;
+                return Ok(Preview::Direct(mask.lines(&text)));
+            }
+        };
+        let mut request = http.request(out, at).map_err(clean)?;
+        let login = http.login();
+        if let Some(login) = login {
+            request = login.authorize(request, &Secret::new("***"));
+        }
+        let follow_up = http.follow_up(out, at, &[]).is_some();
+        let shown = Shown::of(&request, &self.mask(out).with(&request));
+        Ok(Preview::Http(Shown { login: login.is_some(), follow_up, ..shown }))
+    }
+
     /// Reads an answer and hides credentials in what it says.
-    pub(crate) fn judge(&self, answer: &HttpResponse, mask: &Mask, at: Timestamp) -> Outcome {
+    pub(crate) fn judge(
+        http: &dyn HttpChannel,
+        answer: &HttpResponse,
+        mask: &Mask,
+        at: Timestamp,
+    ) -> Outcome {
         let outcome = match answer.status {
             300..=399 => answer.outcome_by_status(at),
-            _ => self.http.classify(answer, at),
+            _ => http.classify(answer, at),
         };
         mask.outcome(outcome)
     }
@@ -102,32 +175,121 @@ impl Channel {
     }
 
     #[cfg(test)]
-    pub(crate) fn http(&self) -> &dyn HttpChannel {
-        self.http.as_ref()
+    pub(crate) fn speaks_http(&self) -> Option<&dyn HttpChannel> {
+        match &self.speaker {
+            Speaker::Http(http) => Some(http.as_ref()),
+            Speaker::Direct(_) => None,
+        }
     }
 
-    async fn follow_up(
+    #[cfg(test)]
+    pub(crate) fn http(&self) -> &dyn HttpChannel {
+        self.speaks_http().unwrap()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn direct(&self) -> Option<&dyn DirectChannel> {
+        match &self.speaker {
+            Speaker::Http(_) => None,
+            Speaker::Direct(direct) => Some(direct.as_ref()),
+        }
+    }
+}
+
+/// One attempt on a channel that speaks HTTP.
+struct Call<'a> {
+    channel: &'a Channel,
+    http: &'a dyn HttpChannel,
+    transport: &'a Transport,
+    out: &'a Outgoing<'a>,
+    clock: &'a (dyn Fn() -> Timestamp + Send + Sync),
+}
+
+impl Call<'_> {
+    /// Sends one request and reads what came of it.
+    async fn send(&self, request: HttpRequest) -> (Option<HttpResponse>, Outcome) {
+        match self.exchange(request).await {
+            Ok((answer, mask)) => {
+                let outcome = Channel::judge(self.http, &answer, &mask, (self.clock)());
+                (Some(answer), outcome)
+            }
+            Err(outcome) => (None, outcome),
+        }
+    }
+
+    /// Logs in where that is needed, once more if the token has become stale, and sends.
+    async fn exchange(&self, request: HttpRequest) -> Result<(HttpResponse, Mask), Outcome> {
+        let Some(login) = self.http.login() else { return self.once(request, None).await };
+        let token = self.token(login, None).await?;
+        let authorized = login.authorize(request.clone(), &token);
+        let (answer, mask) = self.once(authorized, Some(&token)).await?;
+        if !login.is_stale(&answer) {
+            return Ok((answer, mask));
+        }
+        let token = self.token(login, Some(&token)).await?;
+        self.once(login.authorize(request, &token), Some(&token)).await
+    }
+
+    async fn once(
         &self,
-        transport: &Transport,
-        out: &Outgoing<'_>,
-        clock: &(dyn Fn() -> Timestamp + Send + Sync),
-        after: &mut FollowUps,
-    ) {
+        request: HttpRequest,
+        token: Option<&Secret>,
+    ) -> Result<(HttpResponse, Mask), Outcome> {
+        let mask = self.channel.mask(self.out).with(&request).hiding(token);
+        match self.transport.exchange(&request).await {
+            Ok(answer) => Ok((answer, mask)),
+            Err(outcome) => Err(mask.outcome(outcome)),
+        }
+    }
+
+    async fn token(
+        &self,
+        login: &(dyn Login + Sync),
+        stale: Option<&Secret>,
+    ) -> Result<Secret, Outcome> {
+        let ask = async |request: &HttpRequest| self.transport.exchange(request).await;
+        let token = self.transport.tokens().get(login, stale, (self.clock)(), ask).await;
+        let mask = self.channel.mask(self.out).with(&login.request((self.clock)()));
+        token.map_err(|outcome| mask.outcome(outcome))
+    }
+
+    async fn follow_up(&self, after: &mut FollowUps) {
         let mut answers = Vec::new();
-        while answers.len() < FOLLOW_UPS_MAX {
-            let Some(request) = self.http.follow_up(out, clock(), &answers) else { return };
-            after.sends = after.sends.saturating_add(1);
-            let mask = self.mask(out).with(&request);
-            match transport.exchange(&request).await {
-                Ok(answer) => {
-                    after.note(&self.judge(&answer, &mask, clock()));
-                    answers.push(answer);
-                }
-                // Whoever does not answer now will not answer to the rest either.
-                Err(outcome) => return after.note(&mask.outcome(outcome)),
+        while let Some(request) = self.http.follow_up(self.out, (self.clock)(), &answers) {
+            let Some(answer) = self.after(request, after).await else { return };
+            answers.push(answer);
+        }
+        // What newer news have changed already stays as they left it.
+        let Some(about) = self.out.about.filter(|about| about.is_current()) else { return };
+        let told = Outgoing {
+            message: &about.message,
+            id: about.id,
+            created_at: about.created_at,
+            plain: false,
+            ask: None,
+            about: None,
+            ..*self.out
+        };
+        for receipt in &about.receipts {
+            let news = self.out.news();
+            let Some(edit) = self.http.edit(&told, receipt, news, (self.clock)()) else { continue };
+            if self.after(edit, after).await.is_none() {
+                return;
             }
         }
-        after.failures.push(format!("more than {FOLLOW_UPS_MAX} requests"));
+    }
+
+    /// Sends one request after an accepted message; `None` if that was the last.
+    async fn after(&self, request: HttpRequest, after: &mut FollowUps) -> Option<HttpResponse> {
+        if usize::try_from(after.sends).is_ok_and(|sends| sends >= FOLLOW_UPS_MAX) {
+            after.failures.push(format!("more than {FOLLOW_UPS_MAX} requests"));
+            return None;
+        }
+        after.sends = after.sends.saturating_add(1);
+        let (answer, outcome) = self.send(request).await;
+        after.note(&outcome);
+        // Whoever does not answer now will not answer to the rest either.
+        answer
     }
 }
 

@@ -12,21 +12,21 @@
 //! Unverified, and therefore not relied on: how long a robot stays limited after too many messages,
 //! whether `msgUuid` works on the mainland endpoint, and what exactly the 20 000 bytes count.
 
-use crate::channel::{
-    Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
-};
-use crate::render::{ACKNOWLEDGE, Ack, Called, Dialect, Story};
-use crate::{fit, settings, sign};
+use crate::apprise::{Address, Apprise, Unfit};
+use crate::channel::{HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
+use crate::render::{Ack, Called, Dialect, Story};
+use crate::spec::{Advice, Field, Problem, Spec, Value};
+use crate::{apprise, fit, settings, sign};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use std::time::Duration;
 
 pub(crate) static SPEC: Spec = Spec {
     kind: "dingtalk",
-    title: "DingTalk group robot",
+    title: "DingTalk (钉钉) group robot",
     fields: &[
         Field {
             name: "access_token",
@@ -61,10 +61,132 @@ pub(crate) static SPEC: Spec = Spec {
     ],
     rate: "20/min",
     types: &["feedCard", "actionCard", "markdown", "link", "text"],
+    native: true,
     body_bytes_max: 20_000,
     mentions: "everybody; people by user id or mobile number",
     idempotency: "msgUuid, if message_uuid is on (unverified on the mainland)",
+    ack: "link button, or a link where somebody is mentioned",
+    costly: false,
+    rings: false,
+    edit: false,
+    thread: false,
+    callback: None,
+    advice: ADVICE,
+    apprise: &[Apprise { scheme: "dingtalk", settings: from_apprise }],
 };
+
+const SIGN: (&str, &str) = (
+    "The signature does not fit: put the key of the security setting \"sign\", which begins with SEC, into `sign_key`.",
+    "签名不匹配：请把安全设置“加签”的密钥（以 SEC 开头）填入 `sign_key`。",
+);
+const ADDRESS: (&str, &str) = (
+    "The robot does not take requests from this machine: add its public IP address to the robot's security settings.",
+    "机器人不接受本机的请求：请在机器人安全设置中加入本机的公网 IP。",
+);
+
+const ADVICE: &[Advice] = &[
+    Advice {
+        code: "-1",
+        says: "",
+        english: "DingTalk is busy. Nothing to mend here: Callout tries again.",
+        chinese: "钉钉系统繁忙，本地无需修改：Callout 会自动重试。",
+    },
+    Advice {
+        code: "310000",
+        says: "keyword",
+        english: "The robot wants one of its keywords in the text: add `keyword = \"…\"` to the channel.",
+        chinese: "机器人要求消息包含关键词：请在该通道的配置中加上 `keyword = \"…\"`。",
+    },
+    Advice {
+        code: "310000",
+        says: "关键词",
+        english: "The robot wants one of its keywords in the text: add `keyword = \"…\"` to the channel.",
+        chinese: "机器人要求消息包含关键词：请在该通道的配置中加上 `keyword = \"…\"`。",
+    },
+    Advice { code: "310000", says: "签名不匹配", english: SIGN.0, chinese: SIGN.1 },
+    Advice {
+        code: "310000",
+        says: "timestamp",
+        english: "This machine's clock is more than an hour off: set it by a time service.",
+        chinese: "本机时钟偏差超过一小时：请用时间服务校准。",
+    },
+    Advice {
+        code: "310000",
+        says: "时间戳",
+        english: "This machine's clock is more than an hour off: set it by a time service.",
+        chinese: "本机时钟偏差超过一小时：请用时间服务校准。",
+    },
+    Advice { code: "310000", says: "sign", english: SIGN.0, chinese: SIGN.1 },
+    Advice { code: "310000", says: "签名", english: SIGN.0, chinese: SIGN.1 },
+    Advice { code: "310000", says: "白名单", english: ADDRESS.0, chinese: ADDRESS.1 },
+    Advice { code: "310000", says: "whitelist", english: ADDRESS.0, chinese: ADDRESS.1 },
+    Advice {
+        code: "300005",
+        says: "",
+        english: "The robot does not exist any more, or the token is wrong: copy the value of access_token in its webhook address into `access_token`.",
+        chinese: "机器人已不存在，或 token 不对：请把 webhook 地址中 access_token 的值填入 `access_token`。",
+    },
+    Advice {
+        code: "300001",
+        says: "",
+        english: "The robot does not exist any more, or the token is wrong: copy the value of access_token in its webhook address into `access_token`.",
+        chinese: "机器人已不存在，或 token 不对：请把 webhook 地址中 access_token 的值填入 `access_token`。",
+    },
+    Advice {
+        code: "400101",
+        says: "",
+        english: "The robot does not exist any more, or the token is wrong: copy the value of access_token in its webhook address into `access_token`.",
+        chinese: "机器人已不存在，或 token 不对：请把 webhook 地址中 access_token 的值填入 `access_token`。",
+    },
+    Advice {
+        code: "400102",
+        says: "",
+        english: "The robot is stopped: turn it on in the group's settings.",
+        chinese: "机器人已停用：请在群设置中启用。",
+    },
+    Advice {
+        code: "400106",
+        says: "",
+        english: "The robot is not in the group any more: add a robot to the group and use its token.",
+        chinese: "机器人已不在群内：请重新在群里添加机器人，并使用新的 token。",
+    },
+    Advice {
+        code: "400013",
+        says: "",
+        english: "The group was dissolved: add a robot to another group and use its token.",
+        chinese: "群已解散：请在其他群添加机器人，并使用新的 token。",
+    },
+    Advice {
+        code: "88",
+        says: "",
+        english: "The token is missing or refused: copy the value of access_token in the robot's webhook address.",
+        chinese: "token 缺失或被拒绝：请重新复制机器人 webhook 地址中 access_token 的值。",
+    },
+    Advice {
+        code: "404",
+        says: "",
+        english: "There is no such address: leave `endpoint` away, or correct it.",
+        chinese: "地址不存在：请删除或更正 `endpoint`。",
+    },
+    Advice {
+        code: "130101",
+        says: "",
+        english: "The robot has sent more than 20 messages within a minute and may rest for ten minutes: spread them over several robots.",
+        chinese: "机器人一分钟内发送超过 20 条，可能被限流十分钟：请分摊到多个机器人。",
+    },
+    Advice {
+        code: "410100",
+        says: "",
+        english: "The robot has sent too many messages and may rest for ten minutes: spread them over several robots.",
+        chinese: "机器人发送过于频繁，可能被限流十分钟：请分摊到多个机器人。",
+    },
+    Advice {
+        code: "90030",
+        says: "",
+        english: "The quota of your organisation's robots is used up: wait, or ask DingTalk for more.",
+        chinese: "贵组织的机器人调用额度已用完：请等待恢复，或向钉钉申请提升额度。",
+    },
+];
 
 const ENDPOINT: &str = "https://oapi.dingtalk.com/robot/send";
 /// How many bytes our own bodies may have; the rest of the limit is a reserve.
@@ -94,6 +216,19 @@ struct DingTalk {
 /// Makes a robot from settings.
 pub(crate) fn build(settings: Json) -> Result<Box<dyn HttpChannel>, Vec<Problem>> {
     Ok(Box::new(settings::parse::<DingTalk>(settings)?))
+}
+
+/// The settings that stand in an Apprise address.
+fn from_apprise(address: &Address) -> Result<Map<String, Json>, Unfit> {
+    address.only(&["token", "secret", "to"])?;
+    address.no_server()?;
+    let people =
+        "names people to mention; list them under [people] and in the receiver's `mention`";
+    address.no_target(0, people)?;
+    apprise::settings([
+        ("access_token", Some(address.host_or("token", "token")?)),
+        ("sign_key", address.option("secret").or(address.user.clone())),
+    ])
 }
 
 impl HttpChannel for DingTalk {
@@ -210,7 +345,7 @@ impl DingTalk {
 /// What the buttons of a card say and where they lead: what is asked of the reader comes first.
 fn buttons(story: &Story) -> Vec<(&str, &str)> {
     let ack = match &story.ack {
-        Some(Ack::Link(url)) => Some((ACKNOWLEDGE, url.expose())),
+        Some(Ack::Link(url)) => Some((story.words.acknowledge, url.expose())),
         Some(Ack::Command(_)) | None => None,
     };
     let links = story.links.iter().map(|link| (link.text.as_str(), link.url.as_str()));
@@ -266,8 +401,11 @@ fn outcome(code: i64, text: &str, wait: Option<u64>, at: Timestamp) -> Outcome {
 
 /// One code for four security settings; the text, in English or Chinese, tells which.
 fn security(text: &str, reason: Reason) -> Outcome {
-    let says = |words: &[&str]| words.iter().any(|word| text.to_lowercase().contains(word));
-    if says(&["timestamp", "时间戳"]) {
+    // Behind the description stands what to do, which names other settings too.
+    let text = text.to_lowercase();
+    let (description, _) = text.split_once(";solution").unwrap_or((&text, ""));
+    let says = |words: &[&str]| words.iter().any(|word| description.contains(word));
+    if says(&["timestamp", "时间戳", "过期"]) {
         // The next attempt signs anew.
         Outcome::Transient(reason)
     } else if says(&["keyword", "关键词"]) {

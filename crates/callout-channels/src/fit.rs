@@ -4,6 +4,8 @@
 //! removes what no alert needs: control characters, marks that reverse the direction of writing, and
 //! in single lines whatever cannot be seen. Nothing here can fail, whatever the budget.
 
+use std::cell::LazyCell;
+
 /// What stands where a text was cut.
 const MARKER: &str = "…";
 /// Put between two characters it separates them without being seen.
@@ -11,30 +13,35 @@ const INVISIBLE: char = '\u{200b}';
 
 /// Cuts `text` to at most `max` bytes: whole characters, then a marker where the budget has room for it.
 pub(crate) fn bytes(text: &str, max: usize) -> String {
-    cut(text, max, MARKER.len(), char::len_utf8)
+    if text.len() <= max { text.to_owned() } else { cut(text, max, MARKER.len(), char::len_utf8) }
 }
 
 /// Cuts `text` to at most `max` UTF-16 code units, which is at least as many as characters.
 pub fn utf16(text: &str, max: usize) -> String {
-    cut(text, max, 1, char::len_utf16)
+    let fits = text.len() <= max || utf16_len(text) <= max;
+    if fits { text.to_owned() } else { cut(text, max, 1, char::len_utf16) }
 }
 
 /// How many UTF-16 code units `text` has.
 pub(crate) fn utf16_len(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
+    // One for the first byte of each character, and one more for those beyond 16 bits, which have four.
+    let mut units = 0;
+    for byte in text.as_bytes() {
+        units += usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0);
+    }
+    units
 }
 
+/// Cuts `text`, which has more than `max` of what `size` counts, as a marker has `marker`.
 fn cut(text: &str, max: usize, marker: usize, size: fn(char) -> usize) -> String {
-    if text.chars().map(size).sum::<usize>() <= max {
-        return text.to_owned();
-    }
     let (room, marker) = max.checked_sub(marker).map_or((max, ""), |room| (room, MARKER));
     let mut used = 0;
-    let kept = text.chars().take_while(|c| {
+    let over = text.char_indices().find(|(_, c)| {
         used += size(*c);
-        used <= room
+        used > room
     });
-    kept.collect::<String>() + marker
+    let kept = over.and_then(|(at, _)| text.get(..at)).unwrap_or(text);
+    kept.to_owned() + marker
 }
 
 /// Cuts Markdown to about `max` bytes, without half a link or address at the end, and closes a fence.
@@ -72,6 +79,11 @@ pub(crate) struct Fence<'a> {
 }
 
 impl<'a> Fence<'a> {
+    /// Whether the next line would be fenced code.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Takes the next line; returns whether it belongs to fenced code, fences included.
     pub(crate) fn takes(&mut self, line: &'a str) -> bool {
         let line = line.trim_start();
@@ -107,9 +119,19 @@ pub(crate) fn close_fence(text: &str) -> String {
 
 /// One clean line: no line breaks, nothing invisible, no outer white space.
 pub fn line(text: &str) -> String {
+    if is_clean(text) {
+        return text.trim().to_owned();
+    }
     let spaced = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
     let seen = spaced.filter(|c| !is_harmful(*c) && !is_invisible(*c));
     seen.collect::<String>().trim().to_owned()
+}
+
+/// Whether [`line`] certainly leaves `text` as it is, which is seen at a glance and true of nearly all: visible
+/// ASCII, Han and emoji, far from all that is harmful.
+fn is_clean(text: &str) -> bool {
+    let clean = |c| matches!(c, ' '..='~' | '\u{3001}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().all(clean)
 }
 
 /// Clean lines: only line feeds and tabs of the control characters, no reversing marks, no blank end.
@@ -133,7 +155,8 @@ fn is_invisible(c: char) -> bool {
 /// Takes from `text` the power to mention anybody and to open a tag: an invisible character goes
 /// behind an `@` that could begin a mention, and behind a `<` that could begin a tag.
 ///
-/// Addresses such as `ops@example.com` stay as they are.
+/// Addresses such as `ops@example.com` stay as they are, and those of the web go on leading where they did:
+/// there the `@` is percent-encoded.
 pub(crate) fn quiet(text: &str) -> String {
     let opens = |next: char| next.is_ascii_alphabetic() || matches!(next, '@' | '/' | '!' | '#');
     quiet_with(text, opens)
@@ -167,37 +190,84 @@ pub(crate) fn quiet_names(text: &str) -> String {
 }
 
 fn quiet_with(text: &str, opens_tag: impl Fn(char) -> bool) -> String {
-    let mut quiet = String::with_capacity(text.len());
-    let mut before = ' ';
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        quiet.push(c);
-        let mentions = matches!(c, '@' | '＠') && begins_mention(before, rest.as_str());
-        if mentions || c == '<' && rest.as_str().starts_with(&opens_tag) {
-            quiet.push(INVISIBLE);
-        }
-        before = c;
+    if LOUD.iter().all(|c| !text.contains(*c)) {
+        return text.to_owned();
     }
-    quiet
+    let (mut quiet, mut done) = (String::with_capacity(text.len() + 16), 0);
+    let mut begin = 0;
+    for word in text.split_inclusive(ends_address) {
+        let path = LazyCell::new(|| path_of_address(word));
+        for (at, c) in word.match_indices(LOUD) {
+            let after = begin + at + c.len();
+            let (before, rest) = text.split_at_checked(begin + at).unwrap_or_default();
+            let rest = rest.get(c.len()..).unwrap_or_default();
+            let loud = match c {
+                "<" => rest.starts_with(&opens_tag),
+                _ => begins_mention(before.chars().next_back().unwrap_or(' '), rest),
+            };
+            if !loud {
+                continue;
+            }
+            quiet += text.get(done..after).unwrap_or_default();
+            if c == "@" && path.is_some_and(|path| at >= path) {
+                quiet.pop();
+                quiet += "%40";
+            } else {
+                quiet.push(INVISIBLE);
+            }
+            done = after;
+        }
+        begin += word.len();
+    }
+    quiet + text.get(done..).unwrap_or_default()
+}
+
+/// What mentions and tags begin with.
+const LOUD: [char; 3] = ['@', '＠', '<'];
+
+/// Whether an address in a text certainly ends before this character.
+fn ends_address(c: char) -> bool {
+    !c.is_ascii_graphic() || matches!(c, '<' | '>' | '"' | '`' | ')' | ']' | '|' | '\\')
+}
+
+/// Where in `word` what follows the host of a web address begins. From there on an `@` may as well be
+/// percent-encoded, and the address still leads to the same place.
+fn path_of_address(word: &str) -> Option<usize> {
+    let scheme = word.find("http://").or_else(|| word.find("https://"))?;
+    let host = scheme + word.get(scheme..)?.find("//")? + 2;
+    Some(host + word.get(host..)?.find(['/', '?', '#'])?)
 }
 
 /// Digits in a row after an `@` that make a telephone number of it.
 const MOBILE_DIGITS_MIN: usize = 5;
 
 fn begins_mention(before: char, after: &str) -> bool {
-    let next_is_name = after.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '+');
-    let digits = after.trim_start_matches('+').chars().take_while(char::is_ascii_digit).count();
-    let all = after.starts_with("所有人")
-        || after.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("all"));
-    next_is_name && (!before.is_alphanumeric() || all || digits >= MOBILE_DIGITS_MIN)
+    // Marks as well: what turns Markdown into another markup takes some of them away.
+    let names = |c: char| c.is_alphanumeric() || "+_-.*~`[".contains(c);
+    if !after.starts_with(names) {
+        return false;
+    }
+    // An address of mail has ASCII before it; other writing knows no spaces.
+    let digits = after.trim_start_matches('+').bytes().take_while(u8::is_ascii_digit).count();
+    let all = after.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("all"));
+    let longer = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let all = all && !after.get(3..).is_some_and(|rest| rest.starts_with(longer));
+    let all = all || after.starts_with("所有人");
+    !before.is_ascii_alphanumeric() || all || digits >= MOBILE_DIGITS_MIN
 }
+
+/// What would mark up a line, after the character it begins with, and the same without power.
+const MARKS: [(char, &str, &str); 3] =
+    [(']', "](", "]\u{200b}("), ('!', "![", "!\u{200b}["), ('*', "**", "*\u{200b}*")];
 
 /// One line of text inside Markdown: quiet, and unable to become a link, an image, code, bold text or,
 /// at its beginning, a heading, quote or list.
 pub(crate) fn inline(text: &str) -> String {
     let mut inline = quiet(&line(text)).replace('`', "ˋ");
-    for (mark, apart) in [("](", "]\u{200b}("), ("![", "!\u{200b}["), ("**", "*\u{200b}*")] {
-        inline = inline.replace(mark, apart);
+    for (begins, mark, apart) in MARKS {
+        if inline.contains(begins) {
+            inline = inline.replace(mark, apart);
+        }
     }
     if inline.starts_with(['#', '>', '-', '*', '+', '|', '~', '=']) {
         inline.insert(0, INVISIBLE);
@@ -205,10 +275,25 @@ pub(crate) fn inline(text: &str) -> String {
     inline
 }
 
+/// Several lines as [`inline`] makes one: for plain text where a provider reads every text as Markdown.
+pub(crate) fn flat(text: &str) -> String {
+    text.lines().map(inline).collect::<Vec<_>>().join("\n")
+}
+
 /// An address that can stand in a Markdown link: what would end the link is percent-encoded.
 pub(crate) fn link_target(url: &str) -> String {
+    let ends = |byte: &u8| {
+        matches!(
+            byte,
+            b' ' | b'(' | b')' | b'<' | b'>' | b'[' | b']' | b'"' | b'`' | b'\\' | b'|' | b'*'
+        )
+    };
+    if is_clean(url) && !url.as_bytes().iter().any(ends) {
+        return url.to_owned();
+    }
     let mut target = String::with_capacity(url.len());
-    for c in url.chars() {
+    // What was made quiet stays so.
+    for c in url.replace("@\u{200b}", "%40").chars() {
         match c {
             '(' | ')' | '<' | '>' | '[' | ']' | '"' | '`' | '\\' | '|' | '*' => {
                 target.push_str(&format!("%{:02X}", u32::from(c)));
@@ -218,6 +303,11 @@ pub(crate) fn link_target(url: &str) -> String {
         }
     }
     target
+}
+
+/// One line of Markdown in which links stand for images, for providers that show none or stumble on them.
+pub(crate) fn image_links(line: &str) -> String {
+    line.replace("![](", "[🖼](").replace("![", "[")
 }
 
 /// Splits Markdown into at most `pieces_max` parts of at most `max` UTF-16 units, at line breaks where

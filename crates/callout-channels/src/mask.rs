@@ -8,6 +8,7 @@ use crate::channel::{Ask, HttpRequest};
 use crate::{fit, settings};
 use callout_core::outcome::{Outcome, Reason};
 use callout_core::secret::{Secret, mask};
+use serde::Deserialize;
 use url::Url;
 
 /// The shortest beginning of a credential that is hidden where a text was cut inside it.
@@ -26,14 +27,29 @@ impl Mask {
         Self(lasting.to_vec()).and(passing)
     }
 
-    /// Hides also what the query of `request` carries. Numbers stay: they tell when it was signed.
+    /// Hides also what the query of `request` carries, what it proves itself with, and what signs its
+    /// body from within. Numbers stay: they tell when it was signed.
     pub(crate) fn with(self, request: &HttpRequest) -> Self {
-        let Ok(url) = Url::parse(request.url.expose()) else { return self };
-        let values = url.query_pairs().map(|(_, value)| value.into_owned());
-        let telling = |value: &String| {
+        let url = Url::parse(request.url.expose()).ok();
+        let query = url.iter().flat_map(|url| url.query_pairs());
+        let mut values: Vec<String> = query.map(|(_, value)| value.into_owned()).collect();
+        let proofs = request.headers.iter().filter(|(name, _)| name == "authorization");
+        // A name and a password in Base64, or a signature behind its name; fillers stand behind it.
+        let last_word =
+            |text: &str| text.rsplit([' ', '=']).find(|word| !word.is_empty()).map(str::to_owned);
+        values.extend(proofs.filter_map(|(_, value)| last_word(value.expose())));
+        let signed = serde_json::from_slice::<Signed>(&request.body);
+        values.extend(signed.ok().and_then(|body| body.sign));
+        values.retain(|value| {
             value.len() >= settings::PART_BYTES_MIN && !value.bytes().all(|b| b.is_ascii_digit())
-        };
-        self.and(values.filter(telling).collect())
+        });
+        self.and(values)
+    }
+
+    /// Hides also what the provider gave us to speak with, wherever it stands in a request.
+    pub(crate) fn hiding(self, token: Option<&Secret>) -> Self {
+        let texts = token.map(|token| token.expose().to_owned()).into_iter();
+        self.and(texts.filter(|text| !text.is_empty()).collect())
     }
 
     fn and(mut self, texts: Vec<String>) -> Self {
@@ -50,6 +66,11 @@ impl Mask {
         outcome.with_reason(Reason { code, detail })
     }
 
+    /// The text as it is, line breaks included, without credentials.
+    pub(crate) fn lines(&self, text: &str) -> String {
+        mask(text, &self.0)
+    }
+
     /// One clean line without credentials; at its end also without the beginning of one that was cut.
     fn text(&self, text: &str) -> String {
         let text = mask(&fit::line(text), &self.0);
@@ -61,11 +82,17 @@ impl Mask {
     }
 }
 
+/// A body that carries its own signature, as Feishu wants it.
+#[derive(Deserialize)]
+struct Signed {
+    sign: Option<String>,
+}
+
 /// Where in `text` a beginning of `secret` starts that reaches to the end of the text.
 pub(crate) fn cut_secret(text: &str, secret: &Secret) -> Option<usize> {
     let secret = secret.expose();
-    let starts = text.char_indices().map(|(at, _)| at);
-    starts.filter(|at| text.len() - at >= PREFIX_BYTES_MIN).find(|at| {
-        text.get(*at..).is_some_and(|tail| tail.len() < secret.len() && secret.starts_with(tail))
-    })
+    // The whole of it has been found before.
+    let starts = (text.len() + 1).saturating_sub(secret.len());
+    let mut starts = starts..=text.len().checked_sub(PREFIX_BYTES_MIN)?;
+    starts.find(|at| text.get(*at..).is_some_and(|tail| secret.starts_with(tail)))
 }

@@ -7,10 +7,12 @@
 
 use crate::channel::{Ask, Mentions, Outgoing};
 use crate::fit;
+use crate::words::Words;
 use callout_core::level::Level;
 use callout_core::message::{Link, NAME_BYTES_MAX};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
+use jiff::tz::TimeZone;
 
 /// The most characters (UTF-16 units) of the plain form, mentions not counted.
 pub(crate) const PLAIN_UNITS_MAX: usize = 1000;
@@ -28,8 +30,6 @@ const LISTED_FILES_MAX: usize = 4;
 const LISTED_FILE_BYTES_MAX: usize = 60;
 /// A number with at least this many digits is a mobile, not the id of a user.
 const MOBILE_DIGITS_MIN: usize = 11;
-/// What the button or line that acknowledges is called.
-pub(crate) const ACKNOWLEDGE: &str = "Acknowledge";
 /// What Callout marks its own messages with is for programs, not for readers.
 const OWN_LABELS: &str = "callout.";
 /// The labels that say most, most important first; the others follow by name.
@@ -38,6 +38,7 @@ const WELL_KNOWN: [&str; 4] = ["host", "metric", "value", "threshold"];
 /// What a message says, cleaned, before any markup.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
+    pub(crate) words: &'static Words,
     pub(crate) level: Level,
     /// One line.
     pub(crate) title: String,
@@ -65,6 +66,11 @@ pub(crate) enum Ack {
     Command(String),
 }
 
+/// How to acknowledge by command, in one line.
+pub(crate) fn by_command(words: &Words, command: &str) -> String {
+    format!("{}{}{command}", words.acknowledge, words.colon)
+}
+
 impl Ack {
     fn of(ask: &Ask) -> Self {
         match &ask.url {
@@ -74,10 +80,12 @@ impl Ack {
     }
 
     /// As plain text. An address stands alone on its line, so that every client makes a link of it.
-    fn plain(&self) -> String {
+    fn plain(&self, words: &Words) -> String {
         match self {
-            Self::Link(url) => format!("{ACKNOWLEDGE}:\n{}", url.expose()),
-            Self::Command(command) => format!("{ACKNOWLEDGE}: {command}"),
+            Self::Link(url) => {
+                format!("{}{}\n{}", words.acknowledge, words.colon.trim_end(), url.expose())
+            }
+            Self::Command(command) => by_command(words, command),
         }
     }
 }
@@ -113,6 +121,7 @@ impl Story {
         });
         let link = |link: &Link| Link { text: fit::line(&link.text), url: link.url.clone() };
         Self {
+            words: Words::of(out.locale),
             level: message.level,
             title: fit::line(&message.title),
             note: out.ask.and_then(|ask| ask.note.as_deref()).map(fit::line).unwrap_or_default(),
@@ -121,7 +130,7 @@ impl Story {
             facts,
             links: message.links.iter().map(link).collect(),
             images: message.images.clone(),
-            foot: format!("{} · {}", utc(out.created_at), out.id),
+            foot: format!("{} · {}", local(out.created_at, out.zone), out.id),
             unsent: Vec::new(),
             cut: false,
         }
@@ -143,53 +152,48 @@ impl Story {
 
     /// The level and the title, on one line.
     pub(crate) fn headline(&self) -> String {
-        format!("{}: {}", marker(self.level), self.title)
+        format!("{}{}{}", self.words.marker(self.level), self.words.colon, self.title)
     }
 
     /// When it happened, its id, and what is missing, on one line.
     pub(crate) fn foot(&self) -> String {
         let mut foot = self.foot.clone();
         if self.cut {
-            foot += " · shortened";
+            foot += &format!(" · {}", self.words.shortened);
         }
         if !self.unsent.is_empty() {
-            foot += &format!(" · files not sent here: {}", self.unsent.join(", "));
+            let names = self.unsent.join(self.words.between_names);
+            foot += &format!(" · {}{}{names}", self.words.files_not_sent, self.words.colon);
         }
         foot
     }
 
     /// Makes the story shorter until it `fits`, or until nothing is left to cut.
+    ///
+    /// Every question whether it fits takes a rendering, which is dear while the story is far too long. So
+    /// the steps are not tried one after the other: the first that is enough is found by halving.
     pub(crate) fn fit(mut self, fits: impl Fn(&Self) -> bool) -> Self {
         if fits(&self) {
             return self;
         }
         self.cut = true;
-        for (size, shorten) in STEPS {
-            self = self.shortened(*size, *shorten, &fits);
-            if fits(&self) {
-                break;
-            }
-        }
-        self
-    }
-
-    /// The story with as much left of one part as fits; `size` tells how much there is.
-    fn shortened(self, size: Size, shorten: Shorten, fits: &impl Fn(&Self) -> bool) -> Self {
-        let left = |n| {
+        let taken = |steps: usize| {
             let mut story = self.clone();
+            STEPS.iter().take(steps).for_each(|(_, shorten)| shorten(&mut story, 0));
+            story
+        };
+        // How many steps, taken to their end, are enough; all of them have to be.
+        let enough = least(1, STEPS.len(), |steps| fits(&taken(steps)));
+        let Some((size, shorten)) = STEPS.get(enough - 1) else { return self };
+        let before = taken(enough - 1);
+        let left = |n| {
+            let mut story = before.clone();
             shorten(&mut story, n);
             story
         };
-        let least = left(0);
-        if !fits(&least) {
-            return least;
-        }
-        let (mut low, mut high) = (0, size(&self));
-        while low < high {
-            let middle = high - (high - low) / 2;
-            if fits(&left(middle)) { low = middle } else { high = middle - 1 }
-        }
-        left(low)
+        let whole = size(&before);
+        let away = least(0, whole, |away| fits(&left(whole - away)));
+        left(whole - away)
     }
 
     fn cut_body(&mut self, left: usize) {
@@ -215,9 +219,10 @@ impl Story {
 
     fn plain_text(&self, quiet: fn(&str) -> String) -> String {
         let mut lines = vec![quiet(&self.headline()), quiet(&self.note), quiet(&self.body)];
-        lines.extend(self.ack.as_ref().map(Ack::plain));
+        lines.extend(self.ack.as_ref().map(|ack| ack.plain(self.words)));
         let links = self.links.iter().map(|link| format!("{}: {}", link.text, link.url));
-        let facts = self.facts.iter().map(|(name, value)| format!("{name}: {value}"));
+        let facts =
+            self.facts.iter().map(|(name, value)| format!("{name}{}{value}", self.words.colon));
         lines.extend(links.chain(facts).chain([self.foot()]).map(|line| quiet(&line)));
         lines.retain(|line| !line.is_empty());
         lines.join("\n")
@@ -225,20 +230,27 @@ impl Story {
 
     /// The story as Markdown, apart from links where these become buttons.
     pub(crate) fn markdown(&self, dialect: &Dialect) -> String {
-        let headline = format!("### {}", fit::inline(&self.headline()));
-        let mut parts = vec![headline, fit::inline(&self.note)];
+        let headline = fit::inline(&self.headline());
+        format!("### {headline}\n\n{}", self.markdown_below_headline(dialect))
+    }
+
+    /// As [`Story::markdown`], for forms that show the headline elsewhere.
+    pub(crate) fn markdown_below_headline(&self, dialect: &Dialect) -> String {
+        let mut parts = vec![fit::inline(&self.note)];
         parts.push(lines(&(dialect.quiet)(&self.body), dialect.line_end));
         let facts = self
             .facts
             .iter()
-            .map(|(name, value)| format!("> {}: {}", fit::inline(name), fit::inline(value)));
+            .map(|(name, value)| (fit::inline(name), self.words.colon, fit::inline(value)))
+            .map(|(name, colon, value)| format!("> {name}{colon}{value}"));
         parts.push(facts.collect::<Vec<_>>().join(dialect.line_end));
         match &self.ack {
             Some(Ack::Link(url)) if dialect.links => {
-                parts.push(format!("[{ACKNOWLEDGE}]({})", fit::link_target(url.expose())));
+                let label = self.words.acknowledge;
+                parts.push(format!("[{label}]({})", fit::link_target(url.expose())));
             }
             Some(Ack::Command(command)) => {
-                parts.push(format!("{ACKNOWLEDGE}: {}", fit::inline(command)));
+                parts.push(by_command(self.words, &fit::inline(command)));
             }
             Some(Ack::Link(_)) | None => {}
         }
@@ -246,13 +258,23 @@ impl Story {
             let links = self.links.iter().map(markdown_link);
             parts.push(links.collect::<Vec<_>>().join(dialect.line_end));
         }
-        let start = if dialect.images { "![](" } else { "[image](" };
+        let start =
+            if dialect.images { "![](".to_owned() } else { format!("[{}](", self.words.image) };
         let images = self.images.iter().map(|url| format!("{start}{})", fit::link_target(url)));
         parts.push(images.collect::<Vec<_>>().join(dialect.line_end));
         parts.push(fit::inline(&self.foot()));
         parts.retain(|part| !part.is_empty());
         parts.join("\n\n")
     }
+}
+
+/// The least number from `low` to `high` that is `enough`, as all above it are; `high` has to be.
+fn least(mut low: usize, mut high: usize, enough: impl Fn(usize) -> bool) -> usize {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if enough(middle) { high = middle } else { low = middle + 1 }
+    }
+    low
 }
 
 /// What one provider's Markdown can do.
@@ -290,24 +312,16 @@ fn lines(text: &str, line_end: &str) -> String {
     done
 }
 
-/// A level for the eye: a colour and a word.
-pub(crate) fn marker(level: Level) -> &'static str {
-    match level {
-        Level::Info => "🔵 INFO",
-        Level::Warning => "🟡 WARNING",
-        Level::Error => "🟠 ERROR",
-        Level::Critical => "🔴 CRITICAL",
-    }
-}
-
 /// An instant as RFC 3339, UTC.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.unix_ms()).unwrap_or_default().to_string()
 }
 
-fn utc(at: Timestamp) -> String {
+/// An instant for people: local time with its distance from UTC, for a zone's letters say less.
+fn local(at: Timestamp, zone: &TimeZone) -> String {
     let at = jiff::Timestamp::from_second(at.unix_ms() / 1000).unwrap_or_default();
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    let format = if *zone == TimeZone::UTC { "%F %T UTC" } else { "%F %T %:z" };
+    at.to_zoned(zone.clone()).strftime(format).to_string()
 }
 
 /// Whom to mention, sorted by what the ids are.

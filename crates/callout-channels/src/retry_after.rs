@@ -19,6 +19,13 @@ pub(crate) fn parse(header: Option<&str>, at: Timestamp) -> Timestamp {
     at + wait.clamp(WAIT_MIN, WAIT_MAX)
 }
 
+/// When a wait of `seconds`, as some providers put it into their JSON, is over; kept within the same
+/// bounds, and rounded up.
+pub(crate) fn after(seconds: f64, at: Timestamp) -> Timestamp {
+    let wait = Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(WAIT_DEFAULT);
+    at + wait.clamp(WAIT_MIN, WAIT_MAX)
+}
+
 fn seconds(text: &str) -> Option<Duration> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // What overflows is a long wait, not garbage.
@@ -55,6 +62,11 @@ mod tests {
             (None, 30),
         ] {
             assert_eq!(parse(header, at).since(at).as_secs(), wait, "{header:?}");
+        }
+        for (seconds, wait) in
+            [(0.25, 1), (1.01, 2), (34.0, 34), (1e12, 3600), (-1.5, 30), (f64::NAN, 30)]
+        {
+            assert_eq!(after(seconds, at).since(at).as_secs(), wait, "{seconds}");
         }
         assert_eq!(parse(Some("10"), Timestamp::LAST), Timestamp::LAST);
     }

@@ -1,25 +1,22 @@
 //! Slack incoming webhook.
 //!
 //! Success is status 200 with the body `ok`, and nothing else; refusals are one word of plain text.
-//! The message is Block Kit with the headline as its `text`, which is what notifications show.
-//! Link previews are off: fetching a link is not ours to cause. What a native body leaves unsaid
-//! follows it as plain text.
+//! There is no receipt, so such a message can never be changed; `slack_api` is the kind that can. What
+//! a native body leaves unsaid follows it as plain text.
 //!
-//! Unverified: which status goes with each word, and whether Slack counts characters or UTF-16 units;
-//! words are read before statuses, and we count UTF-16 units.
+//! Unverified: which status goes with each word; words are read before statuses.
 
-use crate::channel::{
-    Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
-};
-use crate::mrkdwn::{convert, escape, link_to};
-use crate::render::{ACKNOWLEDGE, Ack, Called, Story};
-use crate::{fit, settings};
-use callout_core::message::Link;
+use crate::apprise::{Address, Apprise, Unfit};
+use crate::blockkit::{self, Look};
+use crate::channel::{HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
+use crate::render::{Called, Story};
+use crate::spec::{Advice, Field, Problem, Spec, Value};
+use crate::{apprise, settings};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 pub(crate) static SPEC: Spec = Spec {
     kind: "slack",
@@ -32,28 +29,94 @@ pub(crate) static SPEC: Spec = Spec {
     }],
     rate: "1/s",
     types: &["blocks", "text"],
+    native: true,
     body_bytes_max: 64 * 1024,
     mentions: "everybody in the channel; people (U…) and groups (S…) by id",
     idempotency: "none",
+    ack: "link button",
+    costly: false,
+    rings: false,
+    edit: false,
+    thread: false,
+    callback: None,
+    advice: ADVICE,
+    apprise: &[Apprise { scheme: "slack", settings: from_apprise }],
 };
 
-/// The most UTF-16 units of all blocks as JSON; a little more was seen to be refused.
-const BLOCKS_UNITS_MAX: usize = 12_000;
-/// The most UTF-16 units in a header, a section and a button.
-const HEADER_UNITS_MAX: usize = 150;
-const SECTION_UNITS_MAX: usize = 3_000;
-const BUTTON_UNITS_MAX: usize = 75;
-/// The most sections for the body.
-const BODY_SECTIONS_MAX: usize = 5;
-/// How much source text goes into one section of the body: the first size at which every section fits.
-/// Escaping makes five of one, so the last always does.
-const BODY_PIECES: [usize; 3] = [2_900, 1_500, 550];
-/// The most fields in one section, and how much of a name and a value fits one even when escaped.
-const FIELDS_PER_SECTION: usize = 10;
-const FIELD_NAME_UNITS_MAX: usize = 80;
-const FIELD_VALUE_UNITS_MAX: usize = 300;
-/// How much of a long title fits one section even when escaped.
-const TITLE_UNITS_MAX: usize = 590;
+const ADVICE: &[Advice] = &[
+    Advice {
+        code: "",
+        says: "no_service",
+        english: "The webhook is turned off or was removed: make a new one in the Slack app and put its address into `webhook_url`.",
+        chinese: "webhook 已停用或被删除：请在 Slack 应用中新建一个，并把地址填入 `webhook_url`。",
+    },
+    Advice {
+        code: "",
+        says: "no service",
+        english: "The webhook is turned off or was removed: make a new one in the Slack app and put its address into `webhook_url`.",
+        chinese: "webhook 已停用或被删除：请在 Slack 应用中新建一个，并把地址填入 `webhook_url`。",
+    },
+    Advice {
+        code: "",
+        says: "no_active_hooks",
+        english: "The webhook is turned off: turn it on in the Slack app, or make a new one.",
+        chinese: "webhook 已停用：请在 Slack 应用中启用，或新建一个。",
+    },
+    Advice {
+        code: "",
+        says: "no_team",
+        english: "The workspace is not there: copy `webhook_url` again.",
+        chinese: "找不到该工作区：请重新复制 `webhook_url`。",
+    },
+    Advice {
+        code: "",
+        says: "invalid_token",
+        english: "The webhook's address is wrong or was revoked: copy `webhook_url` again from the Slack app.",
+        chinese: "webhook 地址有误或已被撤销：请从 Slack 应用中重新复制 `webhook_url`。",
+    },
+    Advice {
+        code: "",
+        says: "channel_is_archived",
+        english: "The webhook's channel is archived: restore the channel, or make a webhook for another one.",
+        chinese: "webhook 所属的频道已归档：请恢复该频道，或为其他频道新建 webhook。",
+    },
+    Advice {
+        code: "",
+        says: "channel_not_found",
+        english: "The webhook's channel does not exist any more: make a webhook for another channel.",
+        chinese: "webhook 所属的频道已不存在：请为其他频道新建 webhook。",
+    },
+    Advice {
+        code: "",
+        says: "action_prohibited",
+        english: "An administrator does not let this webhook post: ask them to allow it.",
+        chinese: "管理员限制了该 webhook 发送消息：请联系管理员放行。",
+    },
+    Advice {
+        code: "",
+        says: "posting_to_general_channel_denied",
+        english: "Webhooks may not post in the general channel: make a webhook for another channel.",
+        chinese: "不允许 webhook 在 general 频道发送：请为其他频道新建 webhook。",
+    },
+    Advice {
+        code: "",
+        says: "team_disabled",
+        english: "The workspace is turned off: make a webhook in another one.",
+        chinese: "该工作区已停用：请在其他工作区新建 webhook。",
+    },
+    Advice {
+        code: "",
+        says: "user_not_found",
+        english: "The person who made the webhook is gone: let somebody else make a new one.",
+        chinese: "创建 webhook 的用户已不存在：请由其他人重新创建。",
+    },
+    Advice {
+        code: "429",
+        says: "",
+        english: "Slack lets a webhook post about once a second: make several webhooks, or send fewer messages.",
+        chinese: "Slack 每个 webhook 大约每秒只能发送一条：请使用多个 webhook，或减少消息。",
+    },
+];
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,12 +127,41 @@ struct Slack {
 /// Makes a webhook from settings.
 pub(crate) fn build(settings: Json) -> Result<Box<dyn HttpChannel>, Vec<Problem>> {
     let slack: Slack = settings::parse(settings)?;
-    let url = settings::web_address("webhook_url", slack.webhook_url.expose());
-    let url = url.map_err(|problem| vec![problem])?;
-    if url.scheme() != "https" && !settings::is_loopback(&url) {
-        return Err(vec![settings::problem("webhook_url", "has to begin with https://")]);
-    }
+    settings::webhook_url(SPEC.kind, &slack.webhook_url)?;
     Ok(Box::new(slack))
+}
+
+/// The settings that stand in an Apprise address with the three parts of a webhook. A bot's token belongs
+/// to the kind `slack_api`. The bot's name before the `@` is one of those things that only look different.
+fn from_apprise(address: &Address) -> Result<Map<String, Json>, Unfit> {
+    let token = address.option("token");
+    if token.as_ref().unwrap_or(&address.host).starts_with("xo") {
+        return Err(Unfit::Elsewhere);
+    }
+    address.only(&["mode", "token", "to"])?;
+    address.no_server()?;
+    if address.option("mode").is_some_and(|mode| mode != "webhook") {
+        return Err("has another `mode` than \"webhook\", which Callout does not honour".into());
+    }
+    let (parts, skip) = match token {
+        Some(token) => {
+            let parts = token.split(['/', ',', ' ']).filter(|part| !part.is_empty());
+            (parts.map(str::to_owned).collect::<Vec<_>>(), 0)
+        }
+        None => {
+            let (b, c) = (address.part(0, "second part")?, address.part(1, "third part")?);
+            (vec![address.host.clone(), b, c], 2)
+        }
+    };
+    let channel =
+        "names a channel, but a webhook has one of its own; leave it out, or use a bot's token";
+    address.no_target(skip, channel)?;
+    let legal = |part: &String| part.bytes().all(|b| b.is_ascii_alphanumeric()) && !part.is_empty();
+    if parts.len() != 3 || !parts.iter().all(legal) {
+        return Err("has to hold the three parts of a webhook, or a bot's token".into());
+    }
+    let url = format!("https://hooks.slack.com/services/{}", parts.join("/"));
+    apprise::settings([("webhook_url", Some(url))])
 }
 
 impl HttpChannel for Slack {
@@ -78,8 +170,10 @@ impl HttpChannel for Slack {
         let story = Story::of(out).with_unsent(out, 0);
         let body = match (out.native(&SPEC)?, out.plain) {
             (Some(native), _) => native.clone(),
-            (None, true) => plain(story, &called),
-            (None, false) => rich(story, &called),
+            (None, true) => blockkit::unpreviewed(blockkit::plain(story, &called)),
+            (None, false) => {
+                blockkit::unpreviewed(blockkit::rich(story, &called, &Look::default()))
+            }
         };
         HttpRequest::post_json(self.webhook_url.clone(), &body)
     }
@@ -103,8 +197,8 @@ impl HttpChannel for Slack {
         answers: &[HttpResponse],
     ) -> Option<HttpRequest> {
         out.unsaid(&SPEC).filter(|_| answers.is_empty())?;
-        let text = plain(Story::of(out).in_short(), &Called::NOBODY);
-        HttpRequest::post_json(self.webhook_url.clone(), &text).ok()
+        let text = blockkit::plain(Story::of(out).in_short(), &Called::NOBODY);
+        HttpRequest::post_json(self.webhook_url.clone(), &blockkit::unpreviewed(text)).ok()
     }
 }
 
@@ -133,126 +227,4 @@ fn refusal(word: &str) -> Option<Blame> {
         | "team_disabled" => Some(Blame::Endpoint),
         _ => None,
     }
-}
-
-fn plain(story: Story, called: &Called<'_>) -> Json {
-    let text = escape(&story.plain(fit::quiet_names, |_| true));
-    let lines = [text].into_iter().chain(mentions(called)).collect::<Vec<_>>();
-    json!({ "text": lines.join("\n"), "unfurl_links": false, "unfurl_media": false })
-}
-
-fn rich(story: Story, called: &Called<'_>) -> Json {
-    let fits = |blocks: Json| fit::utf16_len(&blocks.to_string()) <= BLOCKS_UNITS_MAX;
-    let story = story.fit(|story| blocks(story, called).is_some_and(fits));
-    json!({
-        "text": fallback(&story),
-        "blocks": blocks(&story, called),
-        "unfurl_links": false,
-        "unfurl_media": false,
-    })
-}
-
-/// What notifications show, and clients that know no blocks.
-fn fallback(story: &Story) -> String {
-    let ack = match &story.ack {
-        Some(Ack::Link(url)) => link_to(url.expose(), ACKNOWLEDGE),
-        Some(Ack::Command(command)) => by_command(command),
-        None => String::new(),
-    };
-    let mut lines = vec![harmless(&story.headline()), harmless(&story.note), ack];
-    lines.retain(|line| !line.is_empty());
-    lines.join("\n")
-}
-
-/// All blocks, or `None` if the body does not fit its sections.
-fn blocks(story: &Story, called: &Called<'_>) -> Option<Json> {
-    let headline = story.headline();
-    let header = fit::utf16(&headline, HEADER_UNITS_MAX);
-    let mut blocks = vec![json!({ "type": "header", "text": plain_text(&header) })];
-    if header != headline {
-        blocks.push(section(&harmless(&fit::utf16(&story.title, TITLE_UNITS_MAX))));
-    }
-    if !story.note.is_empty() {
-        blocks.push(section(&harmless(&story.note)));
-    }
-    blocks.extend(mentions(called).map(|text| section(&text)));
-    blocks.extend(body(&story.body)?.iter().map(|text| section(text)));
-    let fields: Vec<Json> = story.facts.iter().map(field).collect();
-    let rows = fields.chunks(FIELDS_PER_SECTION);
-    blocks.extend(rows.map(|row| json!({ "type": "section", "fields": row })));
-    let image = |url| json!({ "type": "image", "image_url": url, "alt_text": "image" });
-    blocks.extend(story.images.iter().map(image));
-    if let Some(Ack::Command(command)) = &story.ack {
-        blocks.push(section(&by_command(command)));
-    }
-    let links = story.links.iter().enumerate().map(button);
-    let buttons: Vec<Json> = story.ack.iter().filter_map(ack_button).chain(links).collect();
-    if !buttons.is_empty() {
-        blocks.push(json!({ "type": "actions", "elements": buttons }));
-    }
-    let foot = mrkdwn(&harmless(&story.foot()));
-    blocks.push(json!({ "type": "context", "elements": [foot] }));
-    Some(Json::Array(blocks))
-}
-
-/// The body in as few sections as it needs.
-fn body(markdown: &str) -> Option<Vec<String>> {
-    BODY_PIECES.iter().find_map(|size| {
-        let pieces = fit::split(markdown, *size, BODY_SECTIONS_MAX + 1);
-        let pieces: Vec<String> =
-            pieces.iter().map(|text| convert(&fit::quiet_names(text))).collect();
-        let legal = pieces.iter().all(|text| fit::utf16_len(text) <= SECTION_UNITS_MAX);
-        (legal && pieces.len() <= BODY_SECTIONS_MAX).then_some(pieces)
-    })
-}
-
-fn mentions(called: &Called<'_>) -> Option<String> {
-    let people = called.users.iter().map(|id| match id.strip_prefix('S') {
-        Some(_) => format!("<!subteam^{id}>"),
-        None => format!("<@{id}>"),
-    });
-    let everybody = called.all.then(|| "<!channel>".to_owned());
-    let names: Vec<String> = everybody.into_iter().chain(people).collect();
-    (!names.is_empty()).then(|| names.join(" "))
-}
-
-/// Text as markup in which nothing mentions anybody.
-fn harmless(text: &str) -> String {
-    escape(&fit::quiet_names(text))
-}
-
-fn by_command(command: &str) -> String {
-    escape(&format!("{ACKNOWLEDGE}: {command}"))
-}
-
-fn plain_text(text: &str) -> Json {
-    json!({ "type": "plain_text", "text": text, "emoji": false })
-}
-
-/// Marked-up text in which Slack itself finds no further names and channels.
-fn mrkdwn(text: &str) -> Json {
-    json!({ "type": "mrkdwn", "text": text, "verbatim": true })
-}
-
-fn section(text: &str) -> Json {
-    json!({ "type": "section", "text": mrkdwn(text) })
-}
-
-fn field((name, value): &(String, String)) -> Json {
-    let name = harmless(&fit::utf16(name, FIELD_NAME_UNITS_MAX));
-    let value = harmless(&fit::utf16(value, FIELD_VALUE_UNITS_MAX));
-    mrkdwn(&format!("*{name}*\n{value}"))
-}
-
-fn ack_button(ack: &Ack) -> Option<Json> {
-    let Ack::Link(url) = ack else { return None };
-    Some(json!({
-        "type": "button", "text": plain_text(ACKNOWLEDGE), "url": url.expose(),
-        "style": "primary", "action_id": "acknowledge",
-    }))
-}
-
-fn button((n, link): (usize, &Link)) -> Json {
-    let text = plain_text(&fit::utf16(&link.text, BUTTON_UNITS_MAX));
-    json!({ "type": "button", "text": text, "url": link.url, "action_id": format!("link-{n}") })
 }

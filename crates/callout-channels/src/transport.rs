@@ -7,9 +7,10 @@
 
 use crate::channel::{HttpRequest, HttpResponse};
 use crate::guard::{Forbidden, Guard};
+use crate::login::{LOGIN_TIMEOUT, Tokens};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::{Secret, mask};
-use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Client, Method, Proxy, redirect};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -32,6 +33,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const IDLE_PER_HOST_MAX: usize = 64;
 /// How long an idle connection is kept; shorter than most servers wait.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Where an answer says how long to wait; the second is Feishu's own, in seconds.
+const WAIT_HEADERS: [&str; 2] = ["retry-after", "x-ogw-ratelimit-reset"];
 /// Who we say we are.
 const USER_AGENT: &str = concat!("callout/", env!("CARGO_PKG_VERSION"));
 
@@ -78,14 +81,15 @@ pub enum TransportError {
 pub struct Transport {
     client: Client,
     guard: Guard,
+    tokens: Tokens,
     timeout: Duration,
     connect_timeout: Duration,
 }
 
-/// Without the client, which knows the proxy's password.
+/// Without the client, which knows the proxy's password, and the tokens.
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { client: _, guard, timeout, connect_timeout } = self;
+        let Self { client: _, tokens: _, guard, timeout, connect_timeout } = self;
         let mut shown = f.debug_struct("Transport");
         shown.field("guard", guard).field("timeout", timeout);
         shown.field("connect_timeout", connect_timeout).finish_non_exhaustive()
@@ -118,7 +122,13 @@ impl Transport {
             builder = builder.proxy(proxy.map_err(|e| TransportError::Proxy(e.without_url()))?);
         }
         let client = builder.build().map_err(|e| TransportError::Client(e.without_url()))?;
-        Ok(Self { client, guard, timeout, connect_timeout })
+        let tokens = Tokens::new(LOGIN_TIMEOUT.min(timeout));
+        Ok(Self { client, guard, tokens, timeout, connect_timeout })
+    }
+
+    /// What channels that log in have been given.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Sends `request` once and reads the whole answer.
@@ -130,8 +140,8 @@ impl Transport {
         let ready = self.prepare(request)?;
         let answer = ready.send().await.map_err(|e| self.outcome(request, &e.without_url()))?;
         let status = answer.status().as_u16();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
+        let wait = WAIT_HEADERS.iter().find_map(|name| answer.headers().get(*name));
+        let retry_after = wait.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = self.body(request, answer).await?;
         Ok(HttpResponse { status, retry_after, body })
     }
@@ -220,7 +230,7 @@ fn endpoint(text: String) -> Outcome {
 
 /// TLS with a ready-made provider and the roots we ship, so that a machine without certificate files
 /// works and nothing depends on a process-wide default.
-fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, TransportError> {
+pub(crate) fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, TransportError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(pem) = extra_roots {
         add_roots(&mut roots, pem)?;

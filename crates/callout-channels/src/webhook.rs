@@ -5,13 +5,15 @@
 //! every try and another one each time people are told of an alert again, which is how a receiver
 //! recognises a repetition; the timestamp and the signature are those of this attempt.
 //!
+//! News of an alert say which in `data.about`: its `id`, and how it stands by them (`standing`: `open`,
+//! `acknowledged` or `resolved`).
+//!
 //! A native body stays untouched and nothing can follow it, so what it leaves unsaid goes into the
 //! header `callout-ack`, which the signature does not cover.
 
-use crate::channel::{
-    Ask, Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
-};
+use crate::channel::{Ask, HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
 use crate::render::{PLAIN_UNITS_MAX, rfc3339};
+use crate::spec::{Field, Problem, Spec, Value};
 use crate::{fit, settings, sign};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -49,9 +51,18 @@ pub(crate) static SPEC: Spec = Spec {
     ],
     rate: "none",
     types: &["callout.message"],
+    native: true,
     body_bytes_max: MESSAGE_BYTES_MAX + ENVELOPE_BYTES,
     mentions: "passed on as data",
     idempotency: "webhook-id, the same on every try",
+    ack: "address in the body",
+    costly: false,
+    rings: false,
+    edit: false,
+    thread: false,
+    callback: None,
+    advice: &[],
+    apprise: &[],
 };
 
 /// What the envelope, the id and the mentions add to a message at most.
@@ -197,7 +208,8 @@ impl HttpChannel for Webhook {
 /// How much of an answer is kept.
 const ANSWER_BYTES_KEPT: usize = 200;
 
-fn envelope(out: &Outgoing<'_>) -> Json {
+/// The message as data, for whoever reads it by program.
+pub(crate) fn envelope(out: &Outgoing<'_>) -> Json {
     let message = out.message;
     let mut data = json!({
         "id": out.id,
@@ -220,6 +232,10 @@ fn envelope(out: &Outgoing<'_>) -> Json {
             "body": fit::utf16(&message.body, PLAIN_UNITS_MAX),
             "ack": out.ask.map(ack),
         });
+    }
+    if let (Some(about), Some(data)) = (out.about, data.as_object_mut()) {
+        let about = json!({ "id": about.id, "standing": about.standing.name() });
+        data.insert("about".to_owned(), about);
     }
     json!({ "type": "callout.message", "timestamp": rfc3339(out.created_at), "data": data })
 }

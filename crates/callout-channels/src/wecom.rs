@@ -11,27 +11,26 @@
 //! whether `<@id>` in code mentions in `markdown`; so code is made quiet there, and stays as it is only
 //! in `markdown_v2`, which mentions nobody.
 
-use crate::channel::{
-    Field, HttpChannel, HttpRequest, HttpResponse, Outgoing, Problem, Refused, Spec, Value,
+use crate::apprise::{Address, Apprise, Unfit};
+use crate::channel::{HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
+use crate::render::{Called, Dialect, Story};
+use crate::spec::{Advice, Field, Problem, Spec, Value};
+use crate::wecom_parts::{
+    MARKDOWN_BYTES_MAX, V1, coloured, files, is_image, outcome, plain, story, upload,
 };
-use crate::render::{Called, Dialect, Story, marker};
-use crate::{fit, settings, sign};
+use crate::{apprise, fit, settings, sign};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use callout_core::level::Level;
-use callout_core::message::Attachment;
-use callout_core::outcome::{Blame, Outcome, Reason};
+use callout_core::outcome::Outcome;
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
 use md5::{Digest, Md5};
 use serde::Deserialize;
-use serde_json::{Value as Json, json};
-use std::borrow::Cow;
-use std::time::Duration;
+use serde_json::{Map, Value as Json, json};
 
 pub(crate) static SPEC: Spec = Spec {
     kind: "wecom",
-    title: "WeCom group robot",
+    title: "WeCom (企业微信) group robot",
     fields: &[
         Field {
             name: "key",
@@ -54,28 +53,71 @@ pub(crate) static SPEC: Spec = Spec {
     ],
     rate: "20/min",
     types: &["template_card", "news", "markdown", "markdown_v2", "text", "image", "file"],
+    native: true,
     // Media aside, the largest form is Markdown with 4096 bytes of text; an attachment in Base64 fits too.
     body_bytes_max: 512 * 1024,
     mentions: "everybody; people by user id or mobile number",
     idempotency: "none",
+    ack: "link",
+    costly: false,
+    rings: false,
+    edit: false,
+    thread: false,
+    callback: None,
+    advice: ADVICE,
+    apprise: &[Apprise { scheme: "wecombot", settings: from_apprise }],
 };
 
+const ADVICE: &[Advice] = &[
+    Advice {
+        code: "-1",
+        says: "",
+        english: "WeCom is busy. Nothing to mend here: Callout tries again.",
+        chinese: "企业微信系统繁忙，本地无需修改：Callout 会自动重试。",
+    },
+    Advice {
+        code: "93000",
+        says: "",
+        english: "The robot was removed from the group, or the key is wrong: copy the value of key in its webhook address into `key`.",
+        chinese: "机器人已被移出群聊，或 key 不对：请把 webhook 地址中 key 的值填入 `key`。",
+    },
+    Advice {
+        code: "45009",
+        says: "",
+        english: "The robot has sent more than 20 messages within a minute: spread them over several robots.",
+        chinese: "机器人一分钟内发送超过 20 条：请分摊到多个机器人。",
+    },
+    Advice {
+        code: "60020",
+        says: "",
+        english: "WeCom does not take requests from this machine's address: add its public IP address to the trusted ones.",
+        chinese: "企业微信不接受本机 IP 的请求：请将本机的公网 IP 加入可信 IP。",
+    },
+    Advice {
+        code: "40058",
+        says: "",
+        english: "WeCom refuses a field of the message: if the message brings its own body, look there for what is too long or missing.",
+        chinese: "企业微信拒绝了消息的某个参数：如果消息使用了自带的 native 内容，请检查其中超长或缺失的字段。",
+    },
+    Advice {
+        code: "40008",
+        says: "",
+        english: "WeCom does not know this type of message: correct `msgtype` in the message's own body.",
+        chinese: "企业微信不支持该消息类型：请更正消息 native 内容里的 `msgtype`。",
+    },
+    Advice {
+        code: "45033",
+        says: "",
+        english: "Too many requests at once: lower `concurrency` of the channel.",
+        chinese: "并发请求过多：请调低该通道的 `concurrency`。",
+    },
+];
+
 const ENDPOINT: &str = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send";
-/// The most bytes of Markdown.
-const MARKDOWN_BYTES_MAX: usize = 4096;
-/// The most bytes of plain text.
-const TEXT_BYTES_MAX: usize = 2048;
 /// The most articles, and the most bytes in a title and in a description.
 const ARTICLES_MAX: usize = 8;
 const ARTICLE_TITLE_BYTES_MAX: usize = 128;
 const ARTICLE_TEXT_BYTES_MAX: usize = 512;
-/// How many attachments follow a message; the others are named in it.
-const FILES_MAX: usize = 4;
-/// How long to wait after too many messages, and after too many at once.
-const LIMITED: Duration = Duration::from_secs(60);
-const CROWDED: Duration = Duration::from_secs(5);
-
-const V1: Dialect = Dialect { line_end: "\n", links: true, images: false, quiet: fit::quiet };
 const V2: Dialect = Dialect { images: true, quiet: fit::quiet_prose, ..V1 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,12 +147,21 @@ pub(crate) fn build(settings: Json) -> Result<Box<dyn HttpChannel>, Vec<Problem>
     Ok(Box::new(settings::parse::<WeCom>(settings)?))
 }
 
+/// The settings that stand in an Apprise address.
+fn from_apprise(address: &Address) -> Result<Map<String, Json>, Unfit> {
+    address.only(&["key"])?;
+    address.no_server()?;
+    address.no_user()?;
+    address.no_target(0, "names somebody behind the key, which Callout does not honour here")?;
+    apprise::settings([("key", Some(address.host_or("key", "key")?))])
+}
+
 impl HttpChannel for WeCom {
     fn request(&self, out: &Outgoing<'_>, _at: Timestamp) -> Result<HttpRequest, Refused> {
         let called = Called::of(out.mentions);
         let body = match (out.native(&SPEC)?, out.plain) {
             (Some(native), _) => native.clone(),
-            (None, true) => text(&plain(story(out)), &called),
+            (None, true) => text(&plain(story(out), 0), &called),
             (None, false) => self.rich(story(out), &called),
         };
         HttpRequest::post_json(self.url("send", ""), &body)
@@ -137,7 +188,8 @@ impl HttpChannel for WeCom {
         let (left, unsaid) = (self.not_yet_called(out), out.unsaid(&SPEC).is_some());
         if (unsaid || !left.nobody()) && answers.next().is_none() {
             let line = || fit::bytes(&story(out).headline(), ARTICLE_TEXT_BYTES_MAX);
-            let content = if unsaid { plain(story(out).in_short()) } else { fit::quiet(&line()) };
+            let content =
+                if unsaid { plain(story(out).in_short(), 0) } else { fit::quiet(&line()) };
             return self.post(&text(&content, &left));
         }
         for file in files(out) {
@@ -147,7 +199,9 @@ impl HttpChannel for WeCom {
                 }
                 continue;
             }
-            let Some(uploaded) = answers.next() else { return Some(self.upload(out, &file)) };
+            let Some(uploaded) = answers.next() else {
+                return Some(upload(self.url("upload_media", "&type=file"), out, &file));
+            };
             let media_id = uploaded.json::<Answer>().and_then(|answer| answer.media_id);
             if let Some(media_id) = media_id
                 && answers.next().is_none()
@@ -186,9 +240,7 @@ impl WeCom {
         if self.markdown == Style::V2 {
             return story.markdown(&V2);
         }
-        let level = marker(story.level);
-        let coloured = format!("<font color=\"{}\">{level}</font>", colour(story.level));
-        let text = story.markdown(&V1).replacen(level, &coloured, 1);
+        let text = coloured(story);
         let names: Vec<String> = called.users.iter().map(|id| format!("<@{id}>")).collect();
         if names.is_empty() { text } else { format!("{text}\n\n{}", names.join(" ")) }
     }
@@ -205,33 +257,6 @@ impl WeCom {
         }
         called
     }
-
-    fn upload(&self, out: &Outgoing<'_>, file: &File<'_>) -> HttpRequest {
-        let boundary = format!("callout-{}", out.id);
-        let name = fit::line(file.name).replace(['"', '\\'], "_");
-        let mut body = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"media\"; filename=\"{name}\"; filelength={}\r\ncontent-type: application/octet-stream\r\n\r\n",
-            file.bytes.len()
-        )
-        .into_bytes();
-        body.extend_from_slice(&file.bytes);
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        let kind = Secret::new(format!("multipart/form-data; boundary={boundary}"));
-        HttpRequest {
-            method: "POST",
-            url: self.url("upload_media", "&type=file"),
-            headers: vec![(Cow::Borrowed("content-type"), kind)],
-            body,
-        }
-    }
-}
-
-fn story(out: &Outgoing<'_>) -> Story {
-    Story::of(out).with_unsent(out, FILES_MAX)
-}
-
-fn plain(story: Story) -> String {
-    story.plain(fit::quiet, |text| text.len() <= TEXT_BYTES_MAX)
 }
 
 fn text(content: &str, called: &Called<'_>) -> Json {
@@ -268,34 +293,10 @@ fn news(mut story: Story) -> Json {
 }
 
 fn description(story: &Story) -> String {
-    let facts = story.facts.iter().map(|(name, value)| format!("{name}: {value}"));
+    let facts =
+        story.facts.iter().map(|(name, value)| format!("{name}{}{value}", story.words.colon));
     let lines = std::iter::once(story.body.clone()).chain(facts).chain([story.foot()]);
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
-}
-
-fn colour(level: Level) -> &'static str {
-    match level {
-        Level::Info => "info",
-        Level::Warning | Level::Error | Level::Critical => "warning",
-    }
-}
-
-/// An attachment, decoded.
-struct File<'a> {
-    name: &'a str,
-    bytes: Vec<u8>,
-}
-
-fn files<'a>(out: &Outgoing<'a>) -> impl Iterator<Item = File<'a>> {
-    let decoded = |file: &'a Attachment| {
-        Some(File { name: &file.name, bytes: STANDARD.decode(&file.base64).ok()? })
-    };
-    out.message.attachments.iter().take(FILES_MAX).filter_map(decoded)
-}
-
-/// Whether these are the first bytes of a PNG or JPEG file.
-fn is_image(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\x89PNG\r\n\x1a\n") || bytes.starts_with(b"\xff\xd8\xff")
 }
 
 /// The checksum is that of the file, not of its Base64.
@@ -310,27 +311,4 @@ struct Answer {
     #[serde(default)]
     errmsg: String,
     media_id: Option<String>,
-}
-
-/// What the service adds to a success when it understood the JSON only in part.
-const HALF_UNDERSTOOD: &str = "Warning: wrong json format";
-
-fn outcome(code: i64, text: &str, at: Timestamp) -> Outcome {
-    let reason = Reason::new(code, text);
-    match code {
-        // It was shown, so it must not be sent again; the operator shall see what was lost.
-        0 if text.contains(HALF_UNDERSTOOD) => {
-            Outcome::Accepted(Reason::new(code, format!("only partly understood: {text}")))
-        }
-        0 => Outcome::Accepted(reason),
-        45_009 => Outcome::Throttled { until: at + LIMITED, reason },
-        45_033 => Outcome::Throttled { until: at + CROWDED, reason },
-        40_007 | 40_008 | 40_009 | 40_033 | 40_035 | 40_058 | 40_063 | 41_006 | 44_004 | 45_001
-        | 45_002 | 45_008 => Outcome::Rejected { blame: Blame::Message, reason },
-        93_000 | 40_014 | 41_001 | 42_001 | 50_003 | 60_020 | 81_013 | 301_002 => {
-            Outcome::Rejected { blame: Blame::Endpoint, reason }
-        }
-        // Busy (-1, 6000), and codes we do not know: worth another try, which the attempt limit ends.
-        _ => Outcome::Transient(reason),
-    }
 }

@@ -4,9 +4,11 @@
 //! [`crate::escalation`]'s to say; an acknowledgment stops that. `docs/state-machine.md` is generated
 //! from [`step`] by a test.
 
-use crate::message::{Invalid, LABEL_VALUE_BYTES_MAX, NAME_BYTES_MAX};
+use crate::id::MessageId;
+use crate::message::{Invalid, LABEL_VALUE_BYTES_MAX, Message, NAME_BYTES_MAX};
 use crate::time::Timestamp;
 use crate::words::words;
+use std::sync::Arc;
 
 /// Where an alert stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,46 @@ pub enum Standing {
 }
 
 words!(Standing { Open = "open", Acknowledged = "acknowledged", Resolved = "resolved" });
+
+impl Standing {
+    /// How an alert stands by the event of this name ([`Event::name`]); `None` if there is no such event.
+    pub fn after(event: &str) -> Option<Self> {
+        match event {
+            "acknowledged" => Some(Self::Acknowledged),
+            "resolved" | "cancelled" => Some(Self::Resolved),
+            "unacknowledged" | "reopened" => Some(Self::Open),
+            _ => None,
+        }
+    }
+}
+
+/// The alert that a message brings news of, as one channel told of it before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Regarding {
+    /// The alert's message.
+    pub id: MessageId,
+    /// What it said.
+    pub message: Arc<Message>,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// How the alert stands by this news.
+    pub standing: Standing,
+    /// How it stands now: otherwise, if newer news were faster.
+    pub now: Standing,
+    /// What the channel accepted it with, each time it told of it, whoever the receiver was: those who
+    /// share a channel read the same. Oldest first, and only the latest [`RECEIPTS_MAX`].
+    pub receipts: Vec<String>,
+}
+
+impl Regarding {
+    /// Whether the alert still stands as this news says.
+    pub fn is_current(&self) -> bool {
+        self.standing == self.now
+    }
+}
+
+/// The most receipts that news come with.
+pub const RECEIPTS_MAX: usize = 8;
 
 words!(Via {
     Page = "page",

@@ -188,7 +188,8 @@ pub enum Event {
     HandedBack,
     /// `failover_at` has passed while the channel's limits kept it waiting.
     Overdue,
-    /// The channel's circuit is open until the given time.
+    /// The channel can send nothing before the given time: its circuit is open, or its provider wants a
+    /// longer pause than is worth waiting for.
     Blocked(Timestamp),
     /// The channel is not in the configuration any more.
     ChannelGone,
@@ -211,6 +212,8 @@ pub struct Given<'a> {
     pub chain: &'a [ChannelName],
     /// Channels whose circuit is open.
     pub blocked: &'a BTreeSet<ChannelName>,
+    /// Channels where a duplicate costs money or wakes people, and nothing keeps it from being sent.
+    pub costly: &'a BTreeSet<ChannelName>,
     /// When to retry.
     pub retry: &'a RetryPolicy,
     /// How long one channel may keep failing.
@@ -312,6 +315,10 @@ fn after_attempt(outcome: Outcome, place: &Place, given: &Given<'_>) -> State {
         Outcome::Throttled { until, .. } => {
             State::Ready { at: until, wait: Wait::Throttled, place: place.clone() }
         }
+        // It may have arrived, and once more would wake the same people. Others hear of it instead.
+        Outcome::Unknown(_) if given.costly.contains(&place.channel) => {
+            next(&softened(place), given)
+        }
         // We may already have been heard. At-least-once says: ask again, and say so in the record.
         Outcome::Transient(_) | Outcome::Unknown(_) => {
             let place = Place { attempt: place.attempt + 1, ..softened(place) };
@@ -337,8 +344,11 @@ fn is_worth_waiting(place: &Place, delay: Duration, given: &Given<'_>) -> bool {
 }
 
 /// The worker is gone, not the provider: no backoff, but the try counts, so that a message which
-/// kills its worker moves on.
+/// kills its worker moves on. Where a duplicate is costly it moves on at once, for it may have arrived.
 fn after_loss(place: &Place, given: &Given<'_>) -> State {
+    if given.costly.contains(&place.channel) {
+        return next(&softened(place), given);
+    }
     let place = Place { attempt: place.attempt + 1, ..softened(place) };
     match given.retry.delay_after(place.attempt, Jitter::FULL) {
         Some(_) => State::Ready { at: given.now, wait: Wait::Abandoned, place },

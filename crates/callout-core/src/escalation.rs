@@ -7,6 +7,7 @@
 
 use crate::delivery::Standing;
 use crate::id::ReceiverName;
+use crate::locale::Locale;
 use crate::time::{Timestamp, format_duration};
 use crate::words::words;
 use serde::{Deserialize, Serialize};
@@ -384,32 +385,73 @@ pub struct Telling {
 
 impl Telling {
     /// Why the reader hears of it now, in one sentence; nothing for those who hear of it first.
-    pub fn note(&self) -> Option<String> {
-        let for_so_long = in_seconds(self.place.since.since(self.opened_at));
+    pub fn note(&self, locale: Locale) -> Option<String> {
+        if self.place.cause == Cause::Opened {
+            return None;
+        }
+        Some(locale.pick(self.english(), self.chinese()))
+    }
+
+    fn english(&self) -> String {
         let why = match self.place.cause {
-            Cause::Opened => return None,
-            Cause::Due => format!("Nobody has acknowledged this for {for_so_long}"),
+            Cause::Opened => "This is new".to_owned(),
+            Cause::Due => format!("Nobody has acknowledged this for {}", in_seconds(self.age())),
             Cause::Unreachable => "Nobody else could be reached".to_owned(),
             Cause::Pushed => "Somebody asked for help with this".to_owned(),
             Cause::Restarted => "This is open again".to_owned(),
         };
-        let late = if self.place.late > Duration::ZERO {
-            format!(", and Callout was down: this comes {} late", in_seconds(self.place.late))
-        } else {
-            String::new()
+        let late = match self.place.late {
+            Duration::ZERO => String::new(),
+            late => format!(", and Callout was down: this comes {} late", in_seconds(late)),
         };
-        let again = if self.place.round > 0 {
-            format!(", round {}", u64::from(self.place.round) + 1)
-        } else {
-            String::new()
+        let again = match self.place.round {
+            0 => String::new(),
+            round => format!(", round {}", u64::from(round) + 1),
         };
-        Some(format!("{why} (step {} of {}{again}){late}.", self.place.step + 1, self.steps))
+        format!("{why} (step {} of {}{again}){late}.", self.place.step + 1, self.steps)
+    }
+
+    fn chinese(&self) -> String {
+        let why = match self.place.cause {
+            Cause::Opened => "这是一条新告警".to_owned(),
+            Cause::Due => format!("这条告警已有 {}无人确认", in_chinese(self.age())),
+            Cause::Unreachable => "前一组人员均无法送达".to_owned(),
+            Cause::Pushed => "有人请求支援，手动升级了这条告警".to_owned(),
+            Cause::Restarted => "这条告警已重新打开".to_owned(),
+        };
+        let late = match self.place.late {
+            Duration::ZERO => String::new(),
+            late => format!("；Callout 曾停止运行，本次通知晚了 {}", in_chinese(late)),
+        };
+        let again = match self.place.round {
+            0 => String::new(),
+            round => format!("，第 {} 轮", u64::from(round) + 1),
+        };
+        format!("{why}（第 {} 步，共 {} 步{again}）{late}。", self.place.step + 1, self.steps)
+    }
+
+    /// How long the alert had been open when this was decided.
+    fn age(&self) -> Duration {
+        self.place.since.since(self.opened_at)
     }
 }
 
 /// A length of time for people, who do not care for milliseconds.
 fn in_seconds(length: Duration) -> String {
     format_duration(Duration::from_secs(length.as_secs()))
+}
+
+/// The same in Chinese, with at most two units.
+fn in_chinese(length: Duration) -> String {
+    let mut left = length.as_secs();
+    let mut parts = Vec::new();
+    for (name, size) in [("天", 86_400), ("小时", 3600), ("分钟", 60), ("秒", 1)] {
+        if parts.len() < 2 && left >= size {
+            parts.push(format!("{} {name}", left / size));
+            left %= size;
+        }
+    }
+    if parts.is_empty() { "0 秒".to_owned() } else { parts.join(" ") }
 }
 
 /// Lengths of time as whole milliseconds in JSON.

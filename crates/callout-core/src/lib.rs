@@ -26,6 +26,8 @@ pub mod delivery;
 #[cfg(feature = "engine")]
 pub mod escalation;
 #[cfg(feature = "engine")]
+pub mod locale;
+#[cfg(feature = "engine")]
 pub mod outcome;
 #[cfg(all(test, feature = "engine"))]
 mod picture;

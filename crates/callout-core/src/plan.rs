@@ -1,11 +1,16 @@
 //! Who shall hear a message: routes, receivers, and the deliveries that follow from them.
 
+mod news;
+
+pub use news::{EVENT_LABEL, exhausted, follow_up, report, standing_by};
+
 use crate::alert;
-use crate::delivery::{self, Cause, Given, Notice, Standing, State, Wait};
+use crate::delivery::{self, Given, Standing, State, Wait};
 use crate::escalation::{self, Policy, Timer};
 use crate::id::{ChannelName, MessageId, ReceiverName};
 use crate::level::Level;
-use crate::message::{LIST_MAX, Message};
+use crate::locale::Locale;
+use crate::message::Message;
 use crate::receiver::{FAILOVER_AFTER, Receiver};
 use crate::retry::RetryPolicy;
 use crate::route::Route;
@@ -31,6 +36,13 @@ pub struct Directory {
     pub retry: RetryPolicy,
     /// Whether those who were told of an alert hear who took it.
     pub follow_up: bool,
+    /// The language of what Callout itself says.
+    pub locale: Locale,
+    /// Channels where a duplicate costs money or wakes people, and nothing keeps the provider from sending
+    /// it: what may have arrived goes to the next channel instead of being tried again.
+    pub costly: BTreeSet<ChannelName>,
+    /// Channels that ring a telephone, which news of an alert are no reason for.
+    pub ringing: BTreeSet<ChannelName>,
 }
 
 /// What shall happen to one new message.
@@ -122,7 +134,8 @@ impl Directory {
         match known {
             Some(known) if message.resolve => {
                 let why = format!("it resolves {}; those who were told hear of it", known.id);
-                return telling(&known.told, why, Part::Resolves);
+                let told = known.told.iter().filter(|name| self.hears_news(name));
+                return telling(&told.cloned().collect::<Vec<_>>(), why, Part::Resolves);
             }
             None if message.resolve => {
                 let why = "nothing is open for its dedup key; it is only recorded";
@@ -137,7 +150,7 @@ impl Directory {
         }
         let Told { mut to, mut why, policy } = self.recipients(message);
         // What Callout itself says has no policy, even if its receiver is gone and the routes decide.
-        let is_event = message.labels.contains_key(EVENT_LABEL) && !message.require_ack;
+        let is_event = news::is_own(message);
         let is_lesser = known.is_some_and(|known| message.level < known.level);
         let Some(policy) = policy.filter(|_| !is_event && !is_lesser) else {
             let part = if known.is_some() { Part::Joins } else { Part::None };
@@ -215,6 +228,13 @@ impl Directory {
         Told { to, why, policy: policy.map(|policy| policy.with_first_wait(message.ack_within)) }
     }
 
+    /// Whether a receiver can hear news of an alert without being rung up.
+    pub(crate) fn hears_news(&self, name: &ReceiverName) -> bool {
+        let receiver = self.receivers.get(name);
+        let quiet = |channel: &ChannelName| !self.ringing.contains(channel);
+        receiver.is_none_or(|receiver| receiver.channels.iter().any(quiet))
+    }
+
     /// What decisions about a delivery to `receiver` depend on; an unknown receiver has no channels.
     pub fn given<'a>(
         &'a self,
@@ -229,6 +249,7 @@ impl Directory {
             now,
             chain: receiver.map_or(&[], |receiver| &receiver.channels),
             blocked,
+            costly: &self.costly,
             retry: &self.retry,
             failover_after: receiver
                 .map_or(FAILOVER_AFTER, |receiver| receiver.failover_after(level)),
@@ -303,126 +324,5 @@ impl MessageState {
     }
 }
 
-/// Marks a message that Callout itself wrote; nothing is reported about these, or it would never end.
-pub const EVENT_LABEL: &str = "callout.event";
-
-/// What an operator is told about a delivery, as a message to the operator's receiver.
-///
-/// `None` without such a receiver, and about messages that are themselves such a report.
-pub fn report(
-    notice: Notice,
-    directory: &Directory,
-    about: &Message,
-    id: MessageId,
-    receiver: &ReceiverName,
-    last_words: &str,
-) -> Option<Message> {
-    let operator = directory.operator.as_ref()?;
-    if about.labels.contains_key(EVENT_LABEL) {
-        return None;
-    }
-    let (event_name, level, what) = match notice {
-        Notice::ChainFailed => {
-            ("chain_failed", Level::Warning, "no channel works yet, still trying")
-        }
-        Notice::Dead(Cause::Rejected) => ("dead", Level::Error, "every channel refused it"),
-        Notice::Dead(Cause::NoChannel) => ("dead", Level::Error, "its receiver has no channel"),
-        Notice::Dead(Cause::Quarantined) => {
-            ("quarantined", Level::Error, "the stored message is damaged")
-        }
-        Notice::Expired => ("expired", Level::Error, "it was not accepted in time"),
-    };
-    // The original title is somebody else's text: it goes into the body, cut by nobody but the channel.
-    let title = format!("Callout: not delivered to {receiver}: {what}");
-    let mut report = event(event_name, level, &title, id);
-    report.body = format!(
-        "**{}** ({})\n\nLast answer: {}\n\nThe whole story: `callout why {id}`\n",
-        plain(&about.title),
-        about.level,
-        if last_words.is_empty() { "none".to_owned() } else { plain(last_words) },
-    );
-    report.to = vec![operator.to_string()];
-    Some(report)
-}
-
-/// What an operator is told about an alert that nobody acknowledged, as a message to their receiver.
-///
-/// `None` without such a receiver.
-pub fn exhausted(
-    directory: &Directory,
-    about: &Message,
-    id: MessageId,
-    told: &[ReceiverName],
-) -> Option<Message> {
-    let operator = directory.operator.as_ref()?;
-    let title = "Callout: nobody acknowledged an alert, and nobody is left to tell";
-    let mut report = event("exhausted", about.level.max(Level::Error), title, id);
-    let facts =
-        about.labels.iter().map(|(name, value)| format!("{}: {}", plain(name), plain(value)));
-    let facts: Vec<String> = facts.take(FACTS_MAX).collect();
-    let told: Vec<&str> = told.iter().map(ReceiverName::as_str).collect();
-    let reached = if told.is_empty() {
-        "Nobody could be reached.".to_owned()
-    } else {
-        format!("It reached {}.", told.join(", "))
-    };
-    report.body = format!(
-        "**{}** ({})\n\n{}\n\n{reached}\n\nTake it: `callout ack {id}`\n\nThe whole story: `callout why {id}`\n",
-        plain(&about.title),
-        about.level,
-        facts.join("\n"),
-    );
-    report.to = vec![operator.to_string()];
-    Some(report)
-}
-
-/// What those who were told of an alert hear when somebody has taken it, given it back or ended it.
-///
-/// `None` if this is switched off or nobody was told.
-pub fn follow_up(
-    directory: &Directory,
-    about: &Message,
-    id: MessageId,
-    what: &alert::Event,
-    by: &str,
-    note: Option<&str>,
-    told: &[ReceiverName],
-) -> Option<Message> {
-    if !directory.follow_up || told.is_empty() {
-        return None;
-    }
-    let by = plain(by);
-    let (title, words) = match what {
-        alert::Event::Acknowledged(_) => ("Acknowledged", format!("{by} has it.")),
-        alert::Event::Resolved(_) => ("Resolved", format!("{by} says that it is over.")),
-        alert::Event::Cancelled(_) => ("Cancelled", format!("{by} called it off.")),
-        alert::Event::Unacknowledged => ("Open again", format!("{by} gave it back.")),
-        alert::Event::Reopened => ("Open again", format!("{by} opened it again.")),
-    };
-    let mut news = event(what.name(), Level::Info, &format!("{title} by {by}"), id);
-    let note = note.map(|note| format!("\n> {}\n", plain(note))).unwrap_or_default();
-    news.body = format!("**{}** ({})\n\n{words}\n{note}", plain(&about.title), about.level);
-    news.to = told.iter().take(LIST_MAX).map(ReceiverName::to_string).collect();
-    news.ttl = Some(FOLLOW_UP_TTL);
-    Some(news)
-}
-
-/// The most labels of an alert that a report repeats.
-const FACTS_MAX: usize = 8;
-/// News of an alert are not worth delivering for longer.
-const FOLLOW_UP_TTL: Duration = Duration::from_secs(3600);
-
-fn event(name: &str, level: Level, title: &str, about: MessageId) -> Message {
-    let mut message = Message::new(level, title);
-    message.labels.insert(EVENT_LABEL.to_owned(), name.to_owned());
-    message.labels.insert("callout.message".to_owned(), about.to_string());
-    message
-}
-
-/// Somebody else's words on one line, without what would be markup or refused.
-fn plain(words: &str) -> String {
-    words.chars().map(|c| if c.is_control() || matches!(c, '*' | '`') { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::time::Duration;
 
-/// How long a link works after it was sent.
+/// How long a link works after it was sent, at least.
 pub const TICKET_TTL: Duration = Duration::from_secs(7 * 86_400);
 /// The fewest bytes of a key.
 pub const KEY_BYTES_MIN: usize = 32;

@@ -4,14 +4,14 @@
 //! transaction has to be open while waiting for somebody to acknowledge: ask again now and then.
 
 /// Reads how the message with the id `?1` and its alert stand; no row if there is no such message. One
-/// that was counted with an alert, joined or resolved it, answers with that alert; one whose place was
-/// taken by a newer alert for the same problem answers with the newer one.
+/// that was counted with an alert, joined or resolved it, or brings news of it, answers with that alert;
+/// one whose place was taken by a newer alert for the same problem answers with the newer one.
 ///
 /// The columns, `message`, `state`, `by`, `at`, `step`, `exhausted` and `next_step_at`:
 ///
 /// 1. the message's state: `new`, `pending`, `accepted`, `merged`, `dead`, `cancelled` or `expired`;
 /// 2. the alert's state: `open`, `acknowledged` or `resolved`; NULL, as all that follows, if nobody has
-///    to acknowledge the message, or it is `new`;
+///    to acknowledge the message, or it is `new` and not what Callout itself says of an alert;
 /// 3. who brought the alert there; NULL while it is open;
 /// 4. when, in milliseconds since 1970, UTC; NULL while it is open;
 /// 5. the present step of its escalation, from 1;

@@ -15,6 +15,7 @@ pub mod operating;
 pub mod overseeing;
 pub mod planning;
 pub mod settling;
+pub mod telling;
 pub mod tending;
 
 use crate::store::Store;
@@ -64,7 +65,8 @@ macro_rules! conformance {
                 extra_requests_count_against_the_limit, reports_come_with_the_settlement;
             tending: an_ended_lease_is_lost, a_retired_worker_loses_its_leases,
                 what_is_too_late_expires, overdue_deliveries_move_on,
-                an_open_circuit_sends_deliveries_elsewhere, a_removed_channel_is_left,
+                an_open_circuit_sends_deliveries_elsewhere,
+                a_long_pause_sends_deliveries_elsewhere, a_removed_channel_is_left,
                 the_operator_hears_of_death;
             alerting: an_alert_opens_with_its_first_step,
                 require_ack_opens_an_alert_without_a_policy, the_next_people_are_told_in_time,
@@ -84,6 +86,10 @@ macro_rules! conformance {
                 an_alert_knows_what_took_its_place, a_newer_alert_keeps_an_old_one_closed,
                 pushing_tells_the_next_people_now, who_cannot_be_answered,
                 a_merged_message_stands_for_its_alert;
+            telling: news_know_what_they_are_about, what_ends_an_alert_knows_it_too,
+                a_channel_gets_its_own_receipts, the_latest_receipts_are_kept,
+                a_label_alone_ties_nothing, news_stand_for_their_alert, nothing_calls_news_off,
+                news_of_a_damaged_alert_are_sent;
             overseeing: cancelling_resolves_the_alert, who_is_told_again_is_told_once, what_somebody_has_is_not_replayed,
                 what_was_cancelled_early_lives_its_whole_life, an_open_alert_is_never_pruned,
                 alerts_are_listed_by_how_they_stand, alerts_are_counted,

@@ -7,6 +7,7 @@ pub use alert::{
     Answered, EscalateReport, EscalateRequest, Seen, StepRecord,
 };
 
+use callout_core::alert::Regarding;
 use callout_core::delivery::{Standing, State, Wait};
 use callout_core::escalation::Telling;
 use callout_core::id::{ChannelName, DeliveryId, MessageId, ReceiverName, WorkerId};
@@ -130,6 +131,8 @@ pub struct Claimed {
     pub wait: Wait,
     /// Which telling of an alert it is, if somebody has to acknowledge the message.
     pub telling: Option<Telling>,
+    /// The alert that the message brings news of, as the channel told of it.
+    pub about: Option<Regarding>,
 }
 
 /// What to write about one claimed delivery.
@@ -241,7 +244,7 @@ pub struct Story {
     pub journal: Vec<JournalEntry>,
     /// Its alert, if somebody has to acknowledge it.
     pub alert: Option<Alert>,
-    /// The message of the alert it was counted with, joined or resolved.
+    /// The message of the alert it was counted with, joined or resolved, or that it brings news of.
     pub belongs_to: Option<String>,
 }
 
@@ -354,6 +357,14 @@ pub struct Health {
     pub last_failure: Option<String>,
     /// Deliveries waiting for it.
     pub waiting: u64,
+}
+
+impl Health {
+    /// Whether it has accepted nothing since it last failed. A provider that refuses messages for what
+    /// they say opens no circuit, so that this is the only sign of it.
+    pub fn last_try_failed(&self) -> bool {
+        self.last_failed_at > self.last_accepted_at
+    }
 }
 
 /// What an operator does to messages that are already there.

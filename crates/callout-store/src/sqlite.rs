@@ -23,6 +23,7 @@ mod journal;
 mod lease;
 mod list;
 mod migrate;
+mod news;
 mod plan;
 mod prune;
 mod reader;

@@ -8,6 +8,7 @@
 use callout_channels::{Channel, Settings, Transport};
 use callout_core::id::{MessageId, WorkerId};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::Directory;
 use callout_core::receiver::Receiver;
@@ -43,6 +44,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         receivers: [(ops.name.clone(), ops)].into(),
         operator: None,
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
         retry: RetryPolicy::default(),
     };
 
@@ -64,6 +68,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         transport: Transport::new(Settings::default())?,
         people: People::default(),
         links: None,
+
+        zone: callout_channels::TimeZone::UTC,
         presence: Presence::beside(&database, WorkerId::new(clock.now(), clock.entropy()))?,
         poll: POLL,
     })

@@ -5,9 +5,11 @@
 
 use crate::{Clock, LaneSetup};
 use callout_channels::Delivered;
+use callout_channels::TimeZone;
 use callout_channels::channel::{Ask, Mentions, Outgoing};
 use callout_channels::transport::Transport;
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::outcome::{Outcome, Reason};
 use callout_core::receiver::Receiver;
 use callout_core::ticket::{Links, TICKET_TTL, Ticket};
@@ -50,20 +52,43 @@ impl People {
 }
 
 /// What a claimed message asks of its reader, if somebody has to acknowledge it.
-pub(crate) fn ask(claimed: &Claimed, links: Option<&Links>, now: Timestamp) -> Option<Ask> {
+pub(crate) fn ask(
+    claimed: &Claimed,
+    links: Option<&Links>,
+    locale: Locale,
+    now: Timestamp,
+) -> Option<Ask> {
     let telling = claimed.telling.as_ref()?;
     let ticket = || Ticket {
         message: claimed.id,
         receiver: claimed.receiver.clone(),
         epoch: telling.epoch,
-        expires_at: now + TICKET_TTL,
+        expires_at: link_end(now),
     };
     Some(Ask {
         url: links.map(|links| links.link(&ticket())),
         command: format!("callout ack {}", claimed.id),
-        note: telling.note(),
+        note: telling.note(locale),
         telling: telling.place.decision,
     })
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// When a link sent at `now` stops working: at the end of an hour, for a provider that drops what it has
+/// just delivered has to see the same message when it is tried again.
+fn link_end(now: Timestamp) -> Timestamp {
+    let past = u64::try_from(now.unix_ms()).unwrap_or_default() % HOUR_MS;
+    now + TICKET_TTL + Duration::from_millis(HOUR_MS - past)
+}
+
+/// What every attempt works with.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) transport: Transport,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) locale: Locale,
+    pub(crate) zone: TimeZone,
 }
 
 /// Tries once.
@@ -83,9 +108,9 @@ pub(crate) async fn attempt(
     claimed: Arc<Claimed>,
     mentions: Mentions,
     ask: Option<Ask>,
-    transport: Transport,
-    clock: Arc<dyn Clock>,
+    means: Means,
 ) -> Delivered {
+    let Means { transport, clock, locale, zone } = means;
     let out = Outgoing {
         message: &claimed.message,
         id: claimed.id,
@@ -93,6 +118,9 @@ pub(crate) async fn attempt(
         mentions: &mentions,
         plain: claimed.state.place().plain,
         ask: ask.as_ref(),
+        about: claimed.about.as_ref(),
+        locale,
+        zone: &zone,
     };
     let now = || clock.now();
     let guard = clock.now() + GUARD;
@@ -112,3 +140,6 @@ pub(crate) async fn attempt(
 fn no_answer() -> Outcome {
     Outcome::Unknown(Reason::text(format!("no answer within {} s", GUARD.as_secs())))
 }
+
+#[cfg(test)]
+mod tests;

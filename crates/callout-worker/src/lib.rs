@@ -18,6 +18,7 @@ pub use callout_store::clock::{Clock, SystemClock};
 pub use lane::LaneSetup;
 pub use presence::Presence;
 
+use callout_channels::TimeZone;
 use callout_channels::transport::Transport;
 use callout_core::plan::Directory;
 use callout_core::ticket::Links;
@@ -57,6 +58,8 @@ pub struct Setup {
     pub people: People,
     /// Where people acknowledge; `None`: only by command.
     pub links: Option<Links>,
+    /// Where people are: messages show their time there.
+    pub zone: TimeZone,
     /// Tells this run of the worker from all others, and dead ones from living ones.
     pub presence: Presence,
     /// How often to look although nothing told us to; [`POLL`] outside tests.

@@ -4,11 +4,11 @@
 //! attempts go on; what ends meanwhile is settled by the next turn, so a busy worker gathers its
 //! writes without ever waiting for more of them.
 
-use crate::attempt::{People, ask, attempt};
+use crate::attempt::{Means, People, ask, attempt};
 use crate::lane::Lane;
 use crate::{Clock, LEASE, Presence, Setup};
-use callout_channels::Delivered;
 use callout_channels::transport::Transport;
+use callout_channels::{Delivered, TimeZone};
 use callout_core::delivery::{self, Event, Given, State};
 use callout_core::id::{ChannelName, MessageId};
 use callout_core::outcome::{Blame, Outcome, Reason};
@@ -48,6 +48,7 @@ pub(crate) struct Turner {
     transport: Transport,
     people: People,
     links: Option<Links>,
+    zone: TimeZone,
     presence: Presence,
     poll: Duration,
     lanes: Vec<Lane>,
@@ -79,6 +80,7 @@ impl Turner {
             transport: setup.transport,
             people: setup.people,
             links: setup.links,
+            zone: setup.zone,
             presence: setup.presence,
             poll: setup.poll,
             lanes: setup.lanes.into_iter().map(Lane::new).collect(),
@@ -206,9 +208,15 @@ impl Turner {
         let receiver = self.directory.receivers.get(&claimed.receiver);
         let mentions = self.people.mentions(&claimed, receiver, lane.setup.channel.spec().kind);
         let claimed = Arc::new(claimed);
-        let (transport, clock) = (self.transport.clone(), self.clock.clone());
-        let ask = ask(&claimed, self.links.as_ref(), self.clock.now());
-        let task = attempt(lane.setup.clone(), claimed.clone(), mentions, ask, transport, clock);
+        let means = Means {
+            transport: self.transport.clone(),
+            clock: self.clock.clone(),
+            locale: self.directory.locale,
+            zone: self.zone.clone(),
+        };
+        let ask = ask(&claimed, self.links.as_ref(), means.locale, self.clock.now());
+        let setup = lane.setup.clone();
+        let task = attempt(setup, claimed.clone(), mentions, ask, means);
         lane.busy += 1;
         let flight = Flight { claimed, lane: number, started_at: self.clock.now() };
         self.flights.insert(self.tasks.spawn(task).id(), flight);

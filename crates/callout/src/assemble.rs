@@ -15,6 +15,7 @@ pub fn worker(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Setup> {
+    let zone = config.zone();
     let id = callout_core::id::WorkerId::new(clock.now(), clock.entropy());
     let lanes = config.channels.into_iter().map(|(name, configured)| LaneSetup {
         name,
@@ -30,6 +31,8 @@ pub fn worker(
         transport: Transport::new(config.http)?,
         people: People(config.people),
         links: config.server.links(),
+
+        zone,
         presence: Presence::beside(&config.store_path, id)?,
         poll: POLL,
     })

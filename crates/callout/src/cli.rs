@@ -68,7 +68,9 @@ pub enum Command {
     Cancel(command::operate::Args),
     /// List the configured channels and how they fare
     Channels(command::channels::Args),
-    /// Send one real test message now and show the provider's answer
+    /// Show what a channel would send for a message, without sending it
+    Preview(command::preview::Args),
+    /// Send one real test message now, show the provider's answer and what to do about it
     Test(command::test::Args),
     /// Show counts and times
     Stats(command::stats::Args),

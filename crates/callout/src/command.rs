@@ -10,6 +10,7 @@ pub mod list;
 pub mod man;
 pub mod migrate;
 pub mod operate;
+pub mod preview;
 pub mod prune;
 pub mod select;
 pub mod send;
@@ -147,6 +148,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args, named),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, named),
+        Command::Preview(args) => preview::run(&args, named),
         Command::Simulate(args) => simulate::run(&args, named),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -16,15 +16,18 @@ mod sections;
 mod source;
 mod user;
 
-pub use channels::ChannelConfig;
+pub use callout_core::locale::Locale;
+pub use channels::{ChannelConfig, which_kind};
 pub use diagnostic::{ConfigErrors, Diagnostic, Place};
 pub use nearest::nearest;
-pub use sections::{Locale, Retention, SCOPES, Scope, Server, Token};
-pub use user::login_name;
+pub use sections::{Retention, SCOPES, Scope, Server, Token};
+pub use user::{locale, login_name};
 
+use crate::print;
 use callout_core::escalation::Policy;
 use callout_core::id::ChannelName;
 use callout_core::plan::Directory;
+use jiff::tz::TimeZone;
 use reader::{Book, Environment, Section};
 use source::Source;
 use std::collections::BTreeMap;
@@ -38,6 +41,8 @@ pub struct Config {
     pub file: PathBuf,
     /// The language for people, if the file names one.
     pub locale: Option<Locale>,
+    /// Where people are, if the file says so.
+    pub time_zone: Option<TimeZone>,
     /// The database.
     pub store_path: PathBuf,
     /// How long messages that are over are kept.
@@ -56,6 +61,18 @@ pub struct Config {
     pub people: BTreeMap<String, BTreeMap<String, String>>,
     /// What is odd, but no error.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// The language of what commands say about channels: the file's, else that of the environment.
+    pub fn talk_locale(&self) -> Locale {
+        self.locale.unwrap_or_else(locale)
+    }
+
+    /// Where people are: the file's zone, else that of the machine.
+    pub fn zone(&self) -> TimeZone {
+        self.time_zone.clone().unwrap_or_else(print::zone)
+    }
 }
 
 /// Reads and checks the configuration at `path`.
@@ -109,6 +126,7 @@ pub fn environment(name: &str) -> Option<String> {
 
 const SECTIONS: &[&str] = &[
     "locale",
+    "time_zone",
     "store",
     "server",
     "http",
@@ -131,13 +149,18 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
     let root = Section::root(&book, tree.get_ref());
     root.only(SECTIONS);
     let locale = sections::locale(&root);
+    let time_zone = sections::time_zone(&root);
     let (store_path, retention) = sections::store(&root);
     let server = sections::server(&root);
     let http = sections::http(&root);
     let people = sections::people(&root);
     let channels = channels::channels(&root);
     let policies = escalation::policies(&root);
-    let directory = routing::directory(&root, &people, &policies);
+    let mut directory = routing::directory(&root, &people, &policies, locale.unwrap_or_default());
+    if let Some(directory) = &mut directory {
+        directory.costly = channels::those(&channels, |spec| spec.costly);
+        directory.ringing = channels::those(&channels, |spec| spec.rings);
+    }
     escalation::warn(&root, server.as_ref());
     if source.exposed && book.has_literal_secret.get() {
         let help = format!("chmod 600 {0}, or use {{ env = \"NAME\" }}", source.path.display());
@@ -148,6 +171,7 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
         (true, Some(server), Some(directory)) => Ok(Config {
             file: source.path.clone(),
             locale,
+            time_zone,
             store_path,
             retention,
             server,

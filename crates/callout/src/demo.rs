@@ -10,6 +10,7 @@ use crate::command::{self, Failure, serve};
 use crate::http::ack::Door;
 use crate::http::api::Api;
 use crate::http::auth::Gate;
+use crate::http::callback::Ears;
 use crate::{assemble, config, http, narrate, print};
 use anyhow::Context as _;
 use callout_core::alert::Standing;
@@ -112,10 +113,12 @@ impl Stage {
         let store: Arc<dyn Store> = Arc::new(command::open(&config, Create::IfMissing)?);
         let gate = Gate::new(config.server.tokens.clone());
         let setup = assemble::worker(config, store.clone(), clock.clone())?;
-        let (directory, door) = (setup.directory.clone(), Door::new(setup.links.clone()));
+        let (directory, door) =
+            (setup.directory.clone(), Door::new(setup.links.clone(), setup.zone.clone()));
+        let ears = Ears::of(&setup.lanes);
         let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
         let status = worker.status();
-        let api = Api::new(store.clone(), clock.clone(), directory, gate, door, status);
+        let api = Api::new(store.clone(), clock.clone(), directory, gate, door, ears, status);
         let (stop, stopped) = watch::channel(());
         let server = tokio::spawn(http::serve(listener, Arc::new(api), serve::until(stopped)));
         Ok(Self { store, clock, worker, server, stop })

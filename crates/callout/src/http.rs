@@ -2,13 +2,15 @@
 //!
 //! It has an accept loop of its own because a server in front of people and strangers has to limit what
 //! each of them may hold: the time a request takes, connections in all and from one address. Nothing
-//! answers without a credential but `/healthz` and `/readyz`; the link to an acknowledge page is one.
+//! answers without a credential but `/healthz` and `/readyz`; the link to an acknowledge page is one, and
+//! so is a provider's signature.
 
 pub(crate) mod ack;
 mod alert;
 mod answer;
 pub(crate) mod api;
 pub(crate) mod auth;
+pub(crate) mod callback;
 mod metrics;
 mod peer;
 mod tries;

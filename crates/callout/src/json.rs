@@ -7,7 +7,7 @@ pub mod alert;
 
 use crate::config::ChannelConfig;
 use crate::narrate;
-use callout_channels::channel::Spec;
+use callout_channels::spec::Spec;
 use callout_core::delivery::State;
 use callout_core::id::ChannelName;
 use callout_core::message::{Attachment, Message};
@@ -192,12 +192,25 @@ fn journal_entry(entry: &JournalEntry) -> Value {
     })
 }
 
-/// A [`story`] with `"story"`, the same in words, line by line.
-pub fn why(told: &Story, now: Timestamp) -> Value {
+/// A [`story`] with `"story"`, the same in words, line by line, and `"advice"`:
+/// `[{"receiver","channel","advice"}]`, what to do about each channel that failed, as far as `advise` knows.
+pub fn why(
+    told: &Story,
+    now: Timestamp,
+    advise: &dyn Fn(&AttemptRecord) -> Option<&'static str>,
+) -> Value {
     let mut all = story(told);
     let words = narrate::story(told, now, &jiff::tz::TimeZone::UTC);
+    let failures = told.deliveries.iter().flat_map(|delivery| {
+        narrate::failures(delivery).into_iter().map(|attempt| (&delivery.receiver, attempt))
+    });
+    let advice = failures.filter_map(|(receiver, attempt)| {
+        let (channel, advice) = (attempt.channel.as_str(), advise(attempt)?);
+        Some(json!({ "receiver": receiver.as_str(), "channel": channel, "advice": advice }))
+    });
     if let Some(all) = all.as_object_mut() {
         all.insert("story".to_owned(), words.lines().collect());
+        all.insert("advice".to_owned(), advice.collect());
     }
     all
 }
@@ -234,9 +247,15 @@ pub fn stats(stats: &Stats) -> Value {
 }
 
 /// A configured channel: `{"name","kind","rate","concurrency","circuit","failures","probe_at",
-/// "throttled_until","last_accepted_at","last_failed_at","last_failure","waiting"}`; `circuit` is
-/// `closed` or `open`.
-pub fn channel(name: &ChannelName, channel: &ChannelConfig, health: Option<&Health>) -> Value {
+/// "throttled_until","last_accepted_at","last_failed_at","last_failure","last_try_failed","advice",
+/// "waiting"}`; `circuit` is `closed` or `open`. `last_try_failed` says that it has accepted nothing since
+/// its last failure, and `advice`, what to do about that, null if it has or if nothing is known to help.
+pub fn channel(
+    name: &ChannelName,
+    channel: &ChannelConfig,
+    health: Option<&Health>,
+    advice: Option<&str>,
+) -> Value {
     let is_open = health.is_some_and(|health| health.probe_at.is_some());
     let at = |instant: fn(&Health) -> Option<Timestamp>| health.and_then(instant).map(time);
     json!({
@@ -251,13 +270,20 @@ pub fn channel(name: &ChannelName, channel: &ChannelConfig, health: Option<&Heal
         "last_accepted_at": at(|health| health.last_accepted_at),
         "last_failed_at": at(|health| health.last_failed_at),
         "last_failure": health.and_then(|health| health.last_failure.as_deref()),
+        "last_try_failed": health.is_some_and(Health::last_try_failed),
+        "advice": advice,
         "waiting": health.map_or(0, |health| health.waiting),
     })
 }
 
-/// A kind of channel: `{"kind","title","rate","types","body_bytes_max","mentions","idempotency",
-/// "fields":[{"name","value","required","doc"}]}`.
+/// A kind of channel: `{"kind","title","rate","types","native","body_bytes_max","mentions",
+/// "idempotency","ack","edit","thread","callback","fields":[{"name","value","required","doc"}],
+/// "advice":[{"code","says","english","chinese"}]}`.
+///
+/// `callback` is the name in `/v1/callbacks/<name>`, or null; an advice is for answers with its `code`,
+/// null for any, whose text contains `says`, null for any.
 pub fn kind(spec: &Spec) -> Value {
+    let some = |text: &'static str| Some(text).filter(|text| !text.is_empty());
     let fields = spec.fields.iter().map(|field| {
         json!({
             "name": field.name,
@@ -266,15 +292,29 @@ pub fn kind(spec: &Spec) -> Value {
             "doc": field.doc,
         })
     });
+    let advice = spec.advice.iter().map(|advice| {
+        json!({
+            "code": some(advice.code),
+            "says": some(advice.says),
+            "english": advice.english,
+            "chinese": advice.chinese,
+        })
+    });
     json!({
         "kind": spec.kind,
         "title": spec.title,
         "rate": spec.rate,
         "types": spec.types,
+        "native": spec.native,
         "body_bytes_max": spec.body_bytes_max,
         "mentions": spec.mentions,
         "idempotency": spec.idempotency,
+        "ack": spec.ack,
+        "edit": spec.edit,
+        "thread": spec.thread,
+        "callback": spec.callback,
         "fields": fields.collect::<Vec<_>>(),
+        "advice": advice.collect::<Vec<_>>(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! configuration; [`json`] and [`narrate`] put what the store knows into JSON and into words;
 //! [`mod@print`] is the only module that prints.
 
+pub mod advice;
 pub mod assemble;
 pub mod cli;
 pub mod command;
@@ -13,6 +14,7 @@ mod http;
 pub mod json;
 pub mod narrate;
 pub mod print;
+pub mod reference;
 
 use clap::Parser as _;
 use std::ffi::OsString;

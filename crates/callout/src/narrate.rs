@@ -15,8 +15,16 @@ use std::time::Duration;
 /// Shorter waits go without a word.
 const WAIT_WORTH_TELLING: Duration = Duration::from_millis(100);
 
+/// What somebody can do about a try that failed, as a line, if that is known.
+pub type Advise<'a> = &'a dyn Fn(&AttemptRecord) -> Option<String>;
+
 /// Tells the whole story of one message as it stands `now`; ends with a line feed.
 pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
+    advised(story, now, zone, &|_| None)
+}
+
+/// The same, with what to do about the channels that [failed](failures).
+pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_>) -> String {
     let summary = &story.summary;
     let at = |instant| local_in(instant, zone);
     let mut text = String::new();
@@ -42,6 +50,9 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
     let alert = story.alert.as_ref();
     for delivery in &story.deliveries {
         tell_delivery(&mut text, delivery, alert, summary.created_at, now, zone);
+        for advice in failures(delivery).into_iter().filter_map(advise) {
+            _ = writeln!(text, "  {advice}");
+        }
     }
     if let Some(owner) = &story.belongs_to {
         _ = writeln!(
@@ -61,6 +72,17 @@ pub fn story(story: &Story, now: Timestamp, zone: &TimeZone) -> String {
         _ = writeln!(text, "  {}  {}", at(entry.at), alert::deed(entry));
     }
     text
+}
+
+/// The last try on each channel that has not taken the delivery, in the order of those tries. That
+/// another channel has taken it mends nothing for the next message.
+pub fn failures(delivery: &Delivery) -> Vec<&AttemptRecord> {
+    let tries = &delivery.attempts;
+    let is_last = |n: usize, attempt: &AttemptRecord| {
+        tries.iter().skip(n + 1).all(|later| later.channel != attempt.channel)
+    };
+    let last = tries.iter().enumerate().filter(|(n, attempt)| is_last(*n, attempt));
+    last.map(|(_, attempt)| attempt).filter(|attempt| attempt.outcome != "accepted").collect()
 }
 
 fn tell_delivery(

@@ -1,7 +1,8 @@
 //! A provider that does as it is told, over real sockets.
 //!
-//! The path of a request names the channel; what is answered next on that channel can be scripted,
-//! else it is what the channel's kind takes for success. The log is the only witness that counts: a
+//! The path of a request names the channel; what is answered next on that channel can be scripted. Else
+//! it is what the [`Provider`](super::provider::Provider) says that lives there, or, without one, what the
+//! channel's kind takes for success. The log is the only witness that counts: a
 //! request is in it once it was read to its end.
 
 use std::collections::{HashMap, VecDeque};
@@ -50,15 +51,75 @@ fn success(path: &str) -> Reply {
 pub(crate) struct Received {
     /// The channel's name.
     pub(crate) channel: String,
+    pub(crate) method: String,
+    /// The whole path, which is what a signature covers.
+    pub(crate) path: String,
+    /// Path and query after the channel's name.
+    pub(crate) target: String,
     /// Headers, names in lower case.
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
 }
 
+impl Received {
+    /// A header's value, or nothing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The steps of the path after the channel's name.
+    pub(crate) fn steps(&self) -> Vec<&str> {
+        let path = self.target.split('?').next().unwrap_or_default();
+        path.split('/').filter(|step| !step.is_empty()).collect()
+    }
+
+    /// What follows the question mark, as it was sent.
+    pub(crate) fn query_text(&self) -> String {
+        self.target.split_once('?').map_or_else(String::new, |(_, query)| query.to_owned())
+    }
+
+    /// A value of the query, decoded.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let mut pairs = pairs(&self.query_text()).into_iter();
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+}
+
+/// The names and values of a query or a form, decoded.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(k, v)| (decoded(k), decoded(v)))
+        .collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let mut out = Vec::new();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [bytes.next().unwrap_or(b'0'), bytes.next().unwrap_or(b'0')];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// Answers what is not scripted.
+type Answers = Box<dyn FnMut(&Received) -> Reply + Send>;
+
 #[derive(Default)]
 struct Script {
     next: HashMap<String, VecDeque<Reply>>,
     always: HashMap<String, Reply>,
+    /// What is said instead of the provider's own next answers, although it acts on the request.
+    garbled: HashMap<String, VecDeque<Reply>>,
+    providers: HashMap<String, Answers>,
 }
 
 #[derive(Clone)]
@@ -95,6 +156,16 @@ impl Sink {
         self.script.lock().unwrap().next.entry(channel.into()).or_default().extend(replies);
     }
 
+    /// From now on somebody lives at `channel` who makes up their own mind.
+    pub(crate) fn lives_at(&self, channel: &str, answers: Answers) {
+        self.script.lock().unwrap().providers.insert(channel.into(), answers);
+    }
+
+    /// The provider at `channel` acts on the next requests as ever, but this is what is heard of it.
+    pub(crate) fn garbles(&self, channel: &str, replies: impl IntoIterator<Item = Reply>) {
+        self.script.lock().unwrap().garbled.entry(channel.into()).or_default().extend(replies);
+    }
+
     /// Every further answer on `channel`.
     pub(crate) fn always(&self, channel: &str, reply: Reply) {
         self.script.lock().unwrap().always.insert(channel.into(), reply);
@@ -129,7 +200,7 @@ impl Sink {
     async fn serve(&self, mut stream: TcpStream) {
         let mut buffer = Vec::new();
         while let Some(received) = read_request(&mut stream, &mut buffer).await {
-            let reply = self.reply(&received.channel);
+            let reply = self.reply(&received);
             self.log.send_modify(|log| log.push(received));
             if !answer(&mut stream, reply).await {
                 return;
@@ -137,10 +208,16 @@ impl Sink {
         }
     }
 
-    fn reply(&self, channel: &str) -> Reply {
+    fn reply(&self, received: &Received) -> Reply {
+        let channel = received.channel.as_str();
         let mut script = self.script.lock().unwrap();
         let next = script.next.get_mut(channel).and_then(VecDeque::pop_front);
-        next.or_else(|| script.always.get(channel).cloned()).unwrap_or_else(|| success(channel))
+        if let Some(scripted) = next.or_else(|| script.always.get(channel).cloned()) {
+            return scripted;
+        }
+        let own = script.providers.get_mut(channel).map(|answers| answers(received));
+        let garbled = script.garbled.get_mut(channel).and_then(VecDeque::pop_front);
+        garbled.or(own).unwrap_or_else(|| success(channel))
     }
 }
 
@@ -156,7 +233,8 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
     };
     let head = String::from_utf8(buffer[..head_end].to_vec()).unwrap();
     let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
+    let mut words = lines.next()?.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let headers: HashMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
@@ -170,8 +248,11 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
     let rest = buffer.split_off(head_end + length);
     let body = String::from_utf8_lossy(&buffer[head_end..]).into_owned();
     *buffer = rest;
-    let channel = path.trim_start_matches('/').split(['?', '/']).next()?.to_owned();
-    Some(Received { channel, headers, body })
+    let whole = path.split('?').next()?.to_owned();
+    let path = path.trim_start_matches('/');
+    let (channel, target) = path.split_at(path.find(['?', '/']).unwrap_or(path.len()));
+    let (channel, target) = (channel.to_owned(), target.to_owned());
+    Some(Received { channel, method, path: whole, target, headers, body })
 }
 
 /// Answers; returns whether the connection may go on.

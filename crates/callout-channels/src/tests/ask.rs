@@ -36,14 +36,15 @@ fn every_telling_has_an_id_of_its_own_that_no_try_changes() {
 #[test]
 fn a_native_body_stays_untouched_and_what_it_leaves_unsaid_is_said_beside_it() {
     let own = json!({ "own": ["body", 1] });
-    for row in REGISTRY {
+    for row in http_kinds().filter(|row| row.spec.native) {
         let kind = row.spec.kind;
         let mut message = message();
         message.native.insert(kind.to_owned(), own.clone());
         let (mentions, ask) = (Mentions::default(), ask(Some(LINK), Some("So far nobody. 🔥"), 2));
         let out = Outgoing { ask: Some(&ask), ..outgoing(&message, &mentions, false) };
         let sent = requests(&channel(kind), &out, &[]);
-        assert_eq!(serde_json::from_slice::<Value>(&sent[0].body).unwrap(), own, "{kind}");
+        // Some add what the provider needs beside it: a signature, a topic.
+        assert_eq!(tree(&sent[0])["own"], own["own"], "{kind}");
         let beside = match &sent[1..] {
             [] => header(&sent[0], "callout-ack").unwrap().to_owned(),
             [next] => String::from_utf8(next.body.clone()).unwrap(),
@@ -55,7 +56,7 @@ fn a_native_body_stays_untouched_and_what_it_leaves_unsaid_is_said_beside_it() {
 
 #[test]
 fn nothing_follows_where_the_message_itself_says_what_is_asked() {
-    for row in REGISTRY {
+    for row in http_kinds() {
         let kind = row.spec.kind;
         let (mut message, mentions) = (message(), Mentions::default());
         let ask = ask(Some(LINK), None, 1);
@@ -75,12 +76,13 @@ fn nothing_follows_where_the_message_itself_says_what_is_asked() {
 fn an_address_stays_whole_where_text_is_made_quiet() {
     let url = "https://callout.example.com/@ops/@13800000000/a/ticket";
     let (message, mentions, ask) = (message(), Mentions::default(), ask(Some(url), None, 1));
-    for row in REGISTRY {
+    for row in http_kinds().filter(|row| shows_ack(row.spec)) {
         for plain in [false, true] {
             let out = Outgoing { ask: Some(&ask), ..outgoing(&message, &mentions, plain) };
             let request = channel(row.spec.kind).http().request(&out, now()).unwrap();
-            let body = String::from_utf8(request.body).unwrap();
-            assert!(body.contains(url), "{} {body}", row.spec.kind);
+            let mut texts = Vec::new();
+            strings(&tree(&request), &mut texts);
+            assert!(texts.join("\n").contains(url), "{} {texts:?}", row.spec.kind);
         }
     }
 }

@@ -3,8 +3,10 @@
 use super::*;
 use crate::fit;
 use crate::mask::Mask;
-use callout_core::outcome::{Blame, Outcome};
+use callout_core::alert::{Regarding, Standing};
+use callout_core::outcome::{Blame, Outcome, Reason};
 use serde::Deserialize;
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,27 @@ struct Case {
     repeat_body: Option<usize>,
     #[serde(default)]
     answers: Vec<Value>,
+    about: Option<CaseAbout>,
+    #[serde(default)]
+    locale: CaseLocale,
+}
+
+/// The alert that the message brings news of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaseAbout {
+    message: Message,
+    standing: String,
+    #[serde(default)]
+    receipts: Vec<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CaseLocale {
+    #[default]
+    En,
+    Zh,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,7 +66,16 @@ fn first() -> u32 {
     1
 }
 
+/// When the alert was enqueued that a message brings news of.
+fn earlier() -> Timestamp {
+    Timestamp::from_unix_ms(now().unix_ms() - 300_000).unwrap()
+}
+
 fn show(request: &HttpRequest) -> String {
+    if request.url.expose().is_empty() {
+        return String::from_utf8_lossy(&request.body).replace('\r', "").trim_end().to_owned()
+            + "\n";
+    }
     let url = url::Url::parse(request.url.expose()).unwrap();
     let query = url.query().map_or(String::new(), |query| format!("?{query}"));
     let mut text = format!("{} {}{query}\nhost: {}\n", request.method, url.path(), url.authority());
@@ -76,7 +108,20 @@ fn run_case(kind: &str, dir: &Path) {
     let mentions = Mentions { all: case.mentions.all, ids: case.mentions.ids };
     let asked = |case: CaseAsk| ask(case.url.as_deref(), case.note.as_deref(), case.telling);
     let ask = case.ask.map(asked);
-    let out = Outgoing { ask: ask.as_ref(), ..outgoing(&message, &mentions, case.plain) };
+    let about = case.about.map(|about| Regarding {
+        id: MessageId::new(earlier(), [3; 10]),
+        message: Arc::new(about.message),
+        created_at: earlier(),
+        standing: Standing::from_name(&about.standing).unwrap(),
+        now: Standing::from_name(&about.standing).unwrap(),
+        receipts: about.receipts,
+    });
+    let locale = match case.locale {
+        CaseLocale::En => Locale::English,
+        CaseLocale::Zh => Locale::Chinese,
+    };
+    let plain = outgoing(&message, &mentions, case.plain);
+    let out = Outgoing { ask: ask.as_ref(), about: about.as_ref(), locale, ..plain };
     let requests = requests(&channel, &out, &case.answers);
     let shown: Vec<String> = requests.iter().map(show).collect();
     expect_test::expect_file![dir.join("request.http")].assert_eq(&shown.join("\n###\n\n"));
@@ -100,30 +145,46 @@ fn every_kind_builds_the_requests_of_its_fixtures() {
 
 #[test]
 fn every_kind_reads_the_answers_of_its_table() {
-    for row in REGISTRY {
+    for row in http_kinds() {
         let kind = row.spec.kind;
-        let table = read(&fixtures().join(kind).join("responses.txt"));
-        let lines: Vec<&str> =
-            table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        assert!(!lines.is_empty(), "{kind} has an empty table of answers");
         let channel = channel(kind);
-        for line in lines {
-            let columns: Vec<&str> = line.split(" |").map(str::trim).collect();
-            let [status, retry_after, body, expected] = columns[..] else {
-                panic!("{kind}: four columns, please: {line}")
-            };
-            let answer = HttpResponse {
-                status: status.parse().unwrap(),
-                retry_after: (retry_after != "-").then(|| retry_after.to_owned()),
-                body: body.as_bytes().to_vec(),
-            };
-            assert_eq!(describe(&judged(&channel, &answer)), expected, "{kind}: {line}");
+        for (answer, expected) in answers(kind) {
+            let shown = String::from_utf8_lossy(&answer.body);
+            let outcome = describe(&judged(&channel, &answer));
+            assert_eq!(outcome, expected, "{kind}: {} {shown}", answer.status);
         }
     }
 }
 
+/// The answers in the table of a kind, and how each has to be read.
+fn answers(kind: &str) -> Vec<(HttpResponse, String)> {
+    let table = read(&fixtures().join(kind).join("responses.txt"));
+    let lines: Vec<&str> =
+        table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(!lines.is_empty(), "{kind} has an empty table of answers");
+    let answer = |line: &str| {
+        let columns: Vec<&str> = line.split(" |").map(str::trim).collect();
+        let [status, retry_after, body, expected] = columns[..] else {
+            panic!("{kind}: four columns, please: {line}")
+        };
+        let answer = HttpResponse {
+            status: status.parse().unwrap(),
+            retry_after: (retry_after != "-").then(|| retry_after.to_owned()),
+            body: body.as_bytes().to_vec(),
+        };
+        (answer, expected.to_owned())
+    };
+    lines.into_iter().map(answer).collect()
+}
+
+/// What the provider says in each answer of its table.
+pub(super) fn reasons(kind: &str) -> Vec<Reason> {
+    let channel = channel(kind);
+    answers(kind).iter().map(|(answer, _)| judged(&channel, answer).reason().clone()).collect()
+}
+
 fn judged(channel: &Channel, answer: &HttpResponse) -> Outcome {
-    channel.judge(answer, &Mask::new(&[], None), now())
+    Channel::judge(channel.http(), answer, &Mask::new(&[], None), now())
 }
 
 fn describe(outcome: &Outcome) -> String {
@@ -143,4 +204,14 @@ fn a_message_only_partly_understood_is_accepted_with_a_note() {
     let answer = HttpResponse { status: 200, retry_after: None, body };
     let outcome = judged(&channel("wecom"), &answer);
     assert!(matches!(&outcome, Outcome::Accepted(r) if r.detail.starts_with("only partly")));
+}
+
+#[test]
+fn messages_show_the_time_where_their_readers_are() {
+    let (message, mentions) = (Message::new(Level::Info, "x"), Mentions::default());
+    let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+    let out = Outgoing { zone: &shanghai, ..outgoing(&message, &mentions, true) };
+    let said = |kind| channel(kind).http().request(&out, now()).unwrap().body;
+    let slack = String::from_utf8(said("slack")).unwrap();
+    assert!(slack.contains("2024-06-01 00:08:36 +08:00"), "{slack}");
 }

@@ -5,6 +5,7 @@ use crate::channel::{Ask, Mentions, Outgoing};
 use crate::{Channel, Delivered};
 use callout_core::id::MessageId;
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::{Attachment, Message};
 use callout_core::time::Timestamp;
 use serde_json::json;
@@ -121,6 +122,8 @@ async fn a_whole_answer_arrives_whole() {
     check(Reply::Bytes(html), "200 None <html>").await;
     let slow = "HTTP/1.1 429 Slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
     check(Reply::Bytes(slow), "429 Some(\"7\") ").await;
+    let own = "HTTP/1.1 400 Slow\r\nx-ogw-ratelimit-reset: 9\r\ncontent-length: 0\r\n\r\n";
+    check(Reply::Bytes(own), "400 Some(\"9\") ").await;
 }
 
 #[tokio::test]
@@ -256,7 +259,17 @@ async fn deliver_asking(
     let now = Timestamp::from_unix_ms(1_717_171_717_171).unwrap();
     let mentions = Mentions { all: true, ids: Vec::new() };
     let id = MessageId::new(now, [7; 10]);
-    let out = Outgoing { message, id, created_at: now, mentions: &mentions, plain: false, ask };
+    let out = Outgoing {
+        message,
+        id,
+        created_at: now,
+        mentions: &mentions,
+        plain: false,
+        ask,
+        about: None,
+        locale: Locale::English,
+        zone: &crate::TimeZone::UTC,
+    };
     let transport = transport();
     let clock = move || now;
     let attempt = channel.deliver(&transport, &out, &clock);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::outcome::Reason;
-use crate::picture::machine;
+use crate::picture::{Rows, machine};
 use proptest::prelude::*;
 
 fn at(seconds: i64) -> Timestamp {
@@ -20,6 +20,7 @@ struct Story {
     state: State,
     chain: Vec<ChannelName>,
     blocked: BTreeSet<ChannelName>,
+    costly: BTreeSet<ChannelName>,
     retry: RetryPolicy,
     now: Timestamp,
 }
@@ -31,6 +32,7 @@ impl Story {
             state: State::Cancelled { at: at(0), place: place("nowhere") },
             chain,
             blocked,
+            costly: BTreeSet::new(),
             retry,
             now: at(0),
         };
@@ -43,6 +45,7 @@ impl Story {
             now: self.now,
             chain: &self.chain,
             blocked: &self.blocked,
+            costly: &self.costly,
             retry: &self.retry,
             failover_after: Duration::from_secs(20),
             seed: 42,
@@ -138,6 +141,25 @@ fn a_backoff_past_failover_is_not_waited_for_while_another_channel_is_left() {
     story.attempt(busy()).is("ready", "b");
     story.now = at(45);
     story.attempt(busy()).is("ready", "b").waits(0.2..=2.0, Wait::Backoff);
+}
+
+#[test]
+fn what_may_have_arrived_goes_elsewhere_where_a_duplicate_is_costly() {
+    let costly = |chain: &[&str]| Story {
+        costly: channels(&["sms"]).into_iter().collect(),
+        ..Story::new(chain)
+    };
+    let mut story = costly(&["sms", "b"]);
+    story.attempt(silent()).is("ready", "b").waits(0.0..=0.0, Wait::Failover);
+    // The other channel is no such channel.
+    story.attempt(silent()).is("ready", "b").waits(0.2..=2.0, Wait::Backoff);
+    // What certainly did not arrive is tried again as everywhere.
+    costly(&["sms", "b"]).attempt(busy()).is("ready", "sms").waits(0.2..=2.0, Wait::Backoff);
+    // A worker that died in the middle knows no more than silence.
+    let mut lost = costly(&["sms", "b"]);
+    lost.happens(Event::Leased(lease())).happens(Event::LeaseLost).is("ready", "b");
+    // Where nobody else is left to tell, a duplicate is better than nothing, after a pause.
+    costly(&["sms"]).attempt(silent()).is("ready", "sms").waits(0.2..=30.0, Wait::Round);
 }
 
 #[test]
@@ -375,23 +397,31 @@ fn describe(state: &State) -> String {
     }
 }
 
+fn rows_of(state: &State, given: &Given<'_>) -> Rows {
+    let next = |(name, event)| Some((name, describe(&step(state, event, given).ok()?)));
+    events().into_iter().filter_map(next).collect()
+}
+
 /// This machine's part of the picture.
 pub(crate) fn picture() -> String {
     let story = Story::new(&["a", "b"]);
     let given = Given { now: at(20), ..story.given() };
-    let rows = |state: &State| {
-        let next = |(name, event)| Some((name, describe(&step(state, event, &given).ok()?)));
-        events().into_iter().filter_map(next).collect()
-    };
-    let states = states().iter().map(|(name, state)| (*name, rows(state))).collect();
+    let rows = |state: &State| rows_of(state, &given);
+    let mut states: Vec<_> = states().iter().map(|(name, state)| (*name, rows(state))).collect();
+    let costly = channels(&["a"]).into_iter().collect();
+    let given = Given { costly: &costly, ..given };
+    let first = Place { tries: 1, ..place("a") };
+    let leased = State::Leased { lease: lease(), place: first };
+    states.insert(2, ("leased on a (first try, a duplicate is costly)", rows_of(&leased, &given)));
     machine("A delivery", "One message on its way to one receiver, whose chain is a, b.", states)
 }
 
 proptest! {
     /// Whatever happens in whatever order: it ends only where it may, and never waits without end.
     #[test]
-    fn no_story_loses_the_delivery(picks in prop::collection::vec((0usize..17, 0i64..100, any::<bool>()), 1..80)) {
+    fn no_story_loses_the_delivery(picks in prop::collection::vec((0usize..17, 0i64..100, any::<bool>()), 1..80), costly in any::<bool>()) {
         let mut story = Story::new(&["a", "b", "c"]);
+        story.costly = channels(if costly { &["a", "c"] } else { &[] }).into_iter().collect();
         for (pick, pause, block) in picks {
             story.now = story.now + Duration::from_secs(u64::try_from(pause).unwrap());
             story.blocked = if block { channels(&["b"]).into_iter().collect() } else { BTreeSet::new() };

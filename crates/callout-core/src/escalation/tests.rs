@@ -370,7 +370,7 @@ fn what_follows_if_nobody_acts_can_be_told_before() {
     upcoming(&step(&timer, Event::Stopped, &policy, at(1801)).unwrap(), None);
 }
 
-fn check_note(cause: Cause, step: usize, round: u32, late: u64, expected: Option<&str>) {
+fn check_note(cause: Cause, step: usize, round: u32, late: u64, expected: Option<[&str; 2]>) {
     let since = at(300) + Duration::from_millis(41);
     let late = Duration::from_millis(late);
     let telling = Telling {
@@ -379,33 +379,44 @@ fn check_note(cause: Cause, step: usize, round: u32, late: u64, expected: Option
         opened_at: at(0),
         epoch: 0,
     };
-    assert_eq!(telling.note().as_deref(), expected);
+    for (locale, n) in [(Locale::English, 0), (Locale::Chinese, 1)] {
+        assert_eq!(telling.note(locale).as_deref(), expected.map(|texts| texts[n]));
+    }
 }
 
 #[test]
 fn readers_hear_why_it_is_their_turn() {
     check_note(Cause::Opened, 0, 0, 0, None);
-    check_note(Cause::Due, 1, 0, 0, Some("Nobody has acknowledged this for 5m (step 2 of 2)."));
-    check_note(
-        Cause::Due,
-        0,
-        1,
-        0,
-        Some("Nobody has acknowledged this for 5m (step 1 of 2, round 2)."),
-    );
-    check_note(Cause::Unreachable, 1, 0, 0, Some("Nobody else could be reached (step 2 of 2)."));
-    check_note(Cause::Pushed, 1, 0, 0, Some("Somebody asked for help with this (step 2 of 2)."));
-    check_note(Cause::Restarted, 0, 0, 0, Some("This is open again (step 1 of 2)."));
-    check_note(
-        Cause::Due,
-        1,
-        2,
-        7_290_017,
-        Some(
-            "Nobody has acknowledged this for 5m (step 2 of 2, round 3), and Callout was down: \
-             this comes 2h1m late.",
-        ),
-    );
+    let due = [
+        "Nobody has acknowledged this for 5m (step 2 of 2).",
+        "这条告警已有 5 分钟无人确认（第 2 步，共 2 步）。",
+    ];
+    check_note(Cause::Due, 1, 0, 0, Some(due));
+    let again = [
+        "Nobody has acknowledged this for 5m (step 1 of 2, round 2).",
+        "这条告警已有 5 分钟无人确认（第 1 步，共 2 步，第 2 轮）。",
+    ];
+    check_note(Cause::Due, 0, 1, 0, Some(again));
+    let unreachable = [
+        "Nobody else could be reached (step 2 of 2).",
+        "前一组人员均无法送达（第 2 步，共 2 步）。",
+    ];
+    check_note(Cause::Unreachable, 1, 0, 0, Some(unreachable));
+    let pushed = [
+        "Somebody asked for help with this (step 2 of 2).",
+        "有人请求支援，手动升级了这条告警（第 2 步，共 2 步）。",
+    ];
+    check_note(Cause::Pushed, 1, 0, 0, Some(pushed));
+    let restarted =
+        ["This is open again (step 1 of 2).", "这条告警已重新打开（第 1 步，共 2 步）。"];
+    check_note(Cause::Restarted, 0, 0, 0, Some(restarted));
+    let late = [
+        "Nobody has acknowledged this for 5m (step 2 of 2, round 3), and Callout was down: \
+         this comes 2h1m late.",
+        "这条告警已有 5 分钟无人确认（第 2 步，共 2 步，第 3 轮）；Callout 曾停止运行，\
+         本次通知晚了 2 小时 1 分钟。",
+    ];
+    check_note(Cause::Due, 1, 2, 7_290_017, Some(late));
 }
 
 #[test]

@@ -1,14 +1,15 @@
 use super::*;
 use crate::alert::{Deed, Via};
 use crate::escalation::{REPEAT, Step};
+use crate::locale::Locale;
 use expect_test::{Expect, expect};
 use std::fmt::Write as _;
 
-fn names(names: &[&str]) -> Vec<ReceiverName> {
+pub(crate) fn names(names: &[&str]) -> Vec<ReceiverName> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-fn directory() -> Directory {
+pub(crate) fn directory() -> Directory {
     let receiver = |name: &str, channels: &[&str]| Receiver {
         name: name.parse().unwrap(),
         channels: channels.iter().map(|name| name.parse().unwrap()).collect(),
@@ -37,6 +38,9 @@ fn directory() -> Directory {
         operator: Some("lead".parse().unwrap()),
         retry: RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     }
 }
 
@@ -282,23 +286,24 @@ fn naming_receivers_leaves_the_routes_and_their_policies_aside_unless_none_is_kn
 fn what_callout_itself_says_never_has_to_be_acknowledged() {
     let event = |message: &mut Message| {
         message.labels.insert(EVENT_LABEL.into(), "exhausted".into());
+        message.to = vec!["gone".into()];
     };
     check_plan(
         event,
         None,
         expect![[r#"
-        route 1 matched: level critical
+        route 1 matched: level critical (no receiver is called gone)
         tells ops
         None
     "#]],
     );
-    // A producer that copies the label and asks for acknowledgment is not Callout.
-    let copied = |message: &mut Message| {
+    // A producer that copies the label, and leaves it to the routes, is not Callout.
+    let labelled = |message: &mut Message| {
         event(message);
-        message.require_ack = true;
+        message.to.clear();
     };
     check_plan(
-        copied,
+        labelled,
         None,
         expect![[r#"
         route 1 matched: level critical; somebody has to acknowledge it, by escalation policy oncall
@@ -307,6 +312,22 @@ fn what_callout_itself_says_never_has_to_be_acknowledged() {
           lead, boss for 300s
           boss for 300s
     "#]],
+    );
+    // Nor is one that copies the label and asks for acknowledgment.
+    let copied = |message: &mut Message| {
+        event(message);
+        message.require_ack = true;
+    };
+    check_plan(
+        copied,
+        None,
+        expect![[r#"
+            route 1 matched: level critical (no receiver is called gone); somebody has to acknowledge it, by escalation policy oncall
+            tells ops, lead, boss
+            opens: policy oncall, over again 1, due in 300s
+              lead, boss for 300s
+              boss for 300s
+        "#]],
     );
 }
 
@@ -427,99 +448,6 @@ fn the_end_of_a_problem_is_told_to_those_who_heard_of_it() {
     );
 }
 
-fn check_news(what: alert::Event, expected: Expect) {
-    let id = MessageId::new(Timestamp::EPOCH, [1; 10]);
-    let about = Message::new(Level::Critical, "disk *full*");
-    let told = names(&["ops", "lead"]);
-    let news =
-        follow_up(&directory(), &about, id, &what, "O`Neill", Some("on my `way`"), &told).unwrap();
-    assert_eq!(news.validate(), Ok(()));
-    assert_eq!(news.to, ["ops", "lead"]);
-    assert_eq!(news.labels[EVENT_LABEL], what.name());
-    expected.assert_eq(&format!("{}: {}\n{}", news.level, news.title, news.body));
-    let mut silent = directory();
-    silent.follow_up = false;
-    assert_eq!(follow_up(&silent, &about, id, &what, "lin", None, &told), None);
-    assert_eq!(follow_up(&directory(), &about, id, &what, "lin", None, &[]), None);
-}
-
-#[test]
-fn those_who_were_told_hear_who_did_what() {
-    let deed = || Deed { by: "lin".to_owned(), at: Timestamp::EPOCH, via: Via::Page };
-    check_news(
-        alert::Event::Acknowledged(deed()),
-        expect![[r#"
-            info: Acknowledged by O Neill
-            **disk  full ** (critical)
-
-            O Neill has it.
-
-            > on my  way 
-        "#]],
-    );
-    check_news(
-        alert::Event::Resolved(deed()),
-        expect![[r#"
-            info: Resolved by O Neill
-            **disk  full ** (critical)
-
-            O Neill says that it is over.
-
-            > on my  way 
-        "#]],
-    );
-    check_news(
-        alert::Event::Unacknowledged,
-        expect![[r#"
-            info: Open again by O Neill
-            **disk  full ** (critical)
-
-            O Neill gave it back.
-
-            > on my  way 
-        "#]],
-    );
-    check_news(
-        alert::Event::Reopened,
-        expect![[r#"
-            info: Open again by O Neill
-            **disk  full ** (critical)
-
-            O Neill opened it again.
-
-            > on my  way 
-        "#]],
-    );
-}
-
-#[test]
-fn news_of_an_alert_are_valid_however_long_its_parts_are() {
-    let id = MessageId::new(Timestamp::EPOCH, [1; 10]);
-    let about = Message::new(Level::Critical, "x".repeat(crate::message::TITLE_BYTES_MAX));
-    let many: Vec<ReceiverName> = (0..40).map(|n| format!("r{n}").parse().unwrap()).collect();
-    let by = "王".repeat(85);
-    let news =
-        follow_up(&directory(), &about, id, &alert::Event::Reopened, &by, None, &many).unwrap();
-    assert_eq!((news.validate(), news.to.len()), (Ok(()), LIST_MAX));
-}
-
-#[test]
-fn the_operator_hears_that_nobody_is_left_to_tell() {
-    let id = MessageId::new(Timestamp::EPOCH, [1; 10]);
-    let about = Message::new(Level::Critical, "disk full").with_label("host", "db-1");
-    let news = exhausted(&directory(), &about, id, &names(&["ops", "lead"])).unwrap();
-    assert_eq!(
-        (news.validate(), news.level, news.to.as_slice()),
-        (Ok(()), Level::Critical, &["lead".to_owned()][..])
-    );
-    assert!(news.body.contains("host: db-1") && news.body.contains("It reached ops, lead."));
-    assert!(news.body.contains(&format!("callout ack {id}")), "{}", news.body);
-    assert!(news.labels.contains_key(EVENT_LABEL));
-    let mut nobody = directory();
-    nobody.operator = None;
-    assert_eq!(exhausted(&nobody, &about, id, &[]), None);
-}
-
 #[test]
 fn the_worst_delivery_speaks_for_the_message() {
     use Standing::*;
@@ -534,16 +462,4 @@ fn the_worst_delivery_speaks_for_the_message() {
     ] {
         assert_eq!(MessageState::of(standings.clone()).name(), state, "{standings:?}");
     }
-}
-
-#[test]
-fn a_report_about_a_report_is_never_written() {
-    let (directory, id) = (directory(), MessageId::new(Timestamp::EPOCH, [1; 10]));
-    let ops = "ops".parse().unwrap();
-    let about = Message::new(Level::Critical, "disk full");
-    let first =
-        report(Notice::Expired, &directory, &about, id, &ops, "310000: no\u{7} keyword\n").unwrap();
-    assert_eq!(first.validate(), Ok(()));
-    assert_eq!(first.to, ["lead"]);
-    assert_eq!(report(Notice::Expired, &directory, &first, id, &ops, ""), None);
 }

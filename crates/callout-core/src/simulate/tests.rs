@@ -1,6 +1,7 @@
 use super::*;
 use crate::escalation::Step;
 use crate::level::Level;
+use crate::locale::Locale;
 use crate::receiver::Receiver;
 use crate::retry::RetryPolicy;
 use crate::route::Route;
@@ -54,6 +55,9 @@ fn directory() -> Directory {
         operator: Some("desk".parse().unwrap()),
         retry: RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     }
 }
 

@@ -7,6 +7,7 @@ use callout_core::alert::{State, Via};
 use callout_core::delivery::Wait;
 use callout_core::escalation::{ACK_WITHIN, BREATH, Cause, Timer};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::MessageState;
 use std::sync::Arc;
@@ -211,7 +212,7 @@ pub async fn overdue_steps_go_one_at_a_time(backend: &dyn Backend) {
     let steps = bench.alert_of(&id).await.steps;
     assert_eq!(steps[1].late, Duration::from_secs(late - 300));
     let claimed = bench.claim(at(late)).await.claimed;
-    assert!(claimed[0].telling.as_ref().unwrap().note().unwrap().contains("late"));
+    assert!(claimed[0].telling.as_ref().unwrap().note(Locale::English).unwrap().contains("late"));
 }
 
 pub async fn no_more_alerts_than_asked_are_looked_at(backend: &dyn Backend) {

@@ -93,7 +93,7 @@ pub async fn everybody_who_was_told_hears_of_it(backend: &dyn Backend) {
     assert!(bench.take(at(1)).await.is_empty());
     done(bench.answer(&id, Answer::Acknowledge, at(2)).await);
     let claimed = bench.take(at(2)).await;
-    assert_eq!(titles(&claimed), ["Acknowledged by fox"]);
+    assert_eq!(titles(&claimed), ["Acknowledged by fox: x"]);
     assert_eq!(claimed[0].receiver.as_str(), "ops");
     assert_eq!(claimed[0].message.labels[EVENT_LABEL], "acknowledged");
     assert!(claimed[0].telling.is_none());
@@ -154,7 +154,7 @@ pub async fn giving_back_starts_over(backend: &dyn Backend) {
     // Those of the first step are told, the others hear the news.
     let mut told = bench.accept_all(at(310)).await;
     told.sort();
-    assert_eq!(told, ["Open again by fox lead", "x ops"]);
+    assert_eq!(told, ["Open again by fox: x lead", "x ops"]);
     assert_eq!(
         why(bench.answer(&id, Answer::Unacknowledge, at(311)).await),
         "nobody has acknowledged it"

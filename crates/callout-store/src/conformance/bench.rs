@@ -11,6 +11,7 @@ use callout_core::delivery::{self, Event, State};
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, ReceiverName, WorkerId};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::plan::Directory;
@@ -82,6 +83,9 @@ impl Bench {
             operator: Some("lead".parse().unwrap()),
             retry: RetryPolicy::default(),
             follow_up: true,
+            locale: Locale::English,
+            costly: [].into(),
+            ringing: [].into(),
         };
         let lane = |name: &str| LaneAsk {
             channel: name.parse().unwrap(),

@@ -27,7 +27,7 @@ pub async fn cancelling_resolves_the_alert(backend: &dyn Backend) {
     // Those who were told hear of it; nobody else does.
     let mut told = bench.accept_all(at(301)).await;
     told.sort();
-    assert_eq!(told, ["Cancelled by a test ops", "bystander lead"]);
+    assert_eq!(told, ["Cancelled by a test: x ops", "bystander lead"]);
     assert_eq!(bench.command(Command::Cancel, &id, at(302)).await, 0);
     assert_eq!(bench.escalation(&bystander).await, "open waiting: 1 opened ops, 2 due lead");
     // An alert whose deliveries are over can be cancelled too.

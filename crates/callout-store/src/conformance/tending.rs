@@ -1,11 +1,12 @@
 //! What time overtakes.
 
 use super::Backend;
-use super::bench::{Bench, LEASE, at, busy, labelled, refused, titles, worker};
+use super::bench::{Bench, LEASE, accepted, at, busy, labelled, refused, titles, worker};
 use callout_core::circuit::FAILURES_MAX;
 use callout_core::delivery::Wait;
 use callout_core::level::Level;
 use callout_core::message::Message;
+use callout_core::outcome::{Outcome, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,42 @@ pub async fn an_open_circuit_sends_deliveries_elsewhere(backend: &dyn Backend) {
     assert_eq!(moved.len(), FAILURES_MAX as usize + 1);
     assert_eq!(bench.standing(&ids[0]).await, "pending: ops b leased");
     assert_eq!(bench.standing(&fresh).await, "pending: ops b leased");
+}
+
+pub async fn a_long_pause_sends_deliveries_elsewhere(backend: &dyn Backend) {
+    let bench = Bench::new(backend).await;
+    let pause = |seconds| Outcome::Throttled { until: at(seconds), reason: Reason::text("pause") };
+    bench.send(Level::Critical, "first").await;
+    let [first] = bench.take(at(0)).await.try_into().unwrap();
+    bench.settle(&first, pause(15), at(0)).await;
+    // They would wait for twenty seconds.
+    let short = bench.send(Level::Critical, "short").await;
+    assert!(bench.take(at(1)).await.is_empty(), "fifteen are not too long");
+    for claimed in bench.take(at(15)).await {
+        bench.settle(&claimed, pause(1000), at(15)).await;
+    }
+    for claimed in bench.take(at(15)).await {
+        bench.settle(&claimed, accepted(), at(15)).await;
+    }
+    assert_eq!(bench.standing(&short).await, "accepted: ops b accepted");
+    let long = bench.send(Level::Critical, "long").await;
+    let unhurried = bench.send(Level::Info, "unhurried").await;
+    let lonely = bench.enqueue(labelled("lonely", "for", "lead")).await;
+    let taken = bench.take(at(16)).await;
+    assert_eq!(titles(&taken), ["long", "unhurried", "lonely"]);
+    for id in [&long, &unhurried] {
+        assert_eq!(bench.standing(id).await, "pending: ops b leased", "at once");
+    }
+    assert_eq!(bench.story(&long).await.deliveries[0].state.place().round, 0);
+    assert_eq!(bench.standing(&lonely).await, "pending: lead c leased");
+    // With both in a pause the last one is waited for, as long as any channel is.
+    for claimed in &taken[..2] {
+        bench.settle(claimed, pause(1000), at(16)).await;
+    }
+    let last = bench.send(Level::Critical, "last").await;
+    assert!(bench.take(at(17)).await.is_empty());
+    assert_eq!(bench.standing(&last).await, "pending: ops b ready");
+    assert!(bench.take(at(1000)).await.iter().any(|claimed| claimed.message.title == "last"));
 }
 
 pub async fn a_removed_channel_is_left(backend: &dyn Backend) {

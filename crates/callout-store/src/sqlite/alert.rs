@@ -93,14 +93,17 @@ pub(super) const TOLD: &str = "
     SELECT receiver FROM callout_delivery
      WHERE message_seq = :seq AND (state = 'accepted' OR state = 'leased')";
 
+// What Callout itself says of an alert has no dedup key. It is news, and nothing calls that off.
 pub(super) const WAITING: &str = concat!(
     "SELECT ",
     delivery_columns!(),
     " FROM callout_delivery
      WHERE state = 'ready'
        AND message_seq IN (SELECT :seq UNION ALL
-                           SELECT seq FROM callout_progress
-                            WHERE alert = :seq AND state = 'pending' AND alert IS NOT NULL)"
+                           SELECT p.seq FROM callout_progress p
+                            CROSS JOIN callout_message m ON m.seq = p.seq
+                            WHERE p.alert = :seq AND p.state = 'pending' AND p.alert IS NOT NULL
+                              AND m.dedup_key IS NOT NULL)"
 );
 
 pub(super) const STEPS: &str = "
@@ -243,11 +246,16 @@ pub(super) fn closed(db: Db<'_>, row: &Delivery) -> Result<Option<Standing>, Sto
     if row.decision.is_none() {
         return Ok(None);
     }
-    let params = named_params! {":seq": row.message};
+    // A damaged word keeps nobody from being told.
+    Ok(standing(db, row.message).filter(|standing| *standing != Standing::Open))
+}
+
+/// How an alert stands, unless that cannot be read.
+pub(super) fn standing(db: Db<'_>, seq: i64) -> Option<Standing> {
+    let params = named_params! {":seq": seq};
     let standing = db
         .one("read the alert's state", STATE, params, |row| row::word(row, 0, Standing::from_name));
-    // A damaged word keeps nobody from being told.
-    Ok(standing.ok().flatten().filter(|standing| *standing != Standing::Open))
+    standing.ok().flatten()
 }
 
 /// How the alert of a delivery stands, and which telling of it that is.

@@ -75,7 +75,7 @@ struct Found {
     alert: Option<Row>,
 }
 
-/// The alert that a message is, was counted with, joined or resolved.
+/// The alert that a message is, was counted with, joined, resolved or brings news of.
 fn find(db: Db<'_>, id: &str) -> Result<Option<Found>, StoreError> {
     let found = db.one("find the message", FIND, named_params! {":id": id}, |row| {
         Ok((row.get::<_, i64>(0)?, lossy(row, 1)?, row.get::<_, Option<i64>>(2)?))
@@ -205,7 +205,7 @@ pub(super) fn follow_up(
     let about = body::rescued(tx, row.seq)?;
     let About { id, message } = &about;
     match plan::follow_up(scene.directory, message, *id, event, by, note, told) {
-        Some(message) => report::post(tx, scene, message),
+        Some(message) => report::post_about(tx, scene, message, row.seq),
         None => Ok(()),
     }
 }

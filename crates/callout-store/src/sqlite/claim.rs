@@ -9,13 +9,14 @@ use super::body;
 use super::channel::{self, Channels, Gate};
 use super::delivery::{self, Scene};
 use super::journal;
+use super::news;
 use super::report::Ids;
 use super::row::{self, Delivery, Trusted, delivery_columns, urgency};
 use super::tend;
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{ClaimRequest, Claimed, Claims, LaneAsk};
-use callout_core::alert::Standing;
+use callout_core::alert::{Regarding, Standing};
 use callout_core::delivery::{Event, Lease, State};
 use callout_core::escalation::Telling;
 use callout_core::id::{ChannelName, DeliveryId};
@@ -162,11 +163,18 @@ fn lease(
     };
     sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);
     let telling = telling.map(|(_, telling)| telling);
-    sight.claims.claimed.push(claimed(row, trusted, state, telling));
+    let about = news::about(tx.db, row.message, &trusted.message, &lane.channel)?;
+    sight.claims.claimed.push(claimed(row, trusted, state, telling, about));
     Ok(true)
 }
 
-fn claimed(row: &Delivery, trusted: Trusted, state: State, telling: Option<Telling>) -> Claimed {
+fn claimed(
+    row: &Delivery,
+    trusted: Trusted,
+    state: State,
+    telling: Option<Telling>,
+    about: Option<Regarding>,
+) -> Claimed {
     Claimed {
         delivery: DeliveryId(row.id),
         id: trusted.id,
@@ -177,6 +185,7 @@ fn claimed(row: &Delivery, trusted: Trusted, state: State, telling: Option<Telli
         due_at: row.ready_at,
         wait: row.wait,
         telling,
+        about,
     }
 }
 

@@ -154,7 +154,8 @@ pub(super) fn called_off_because(row: &Delivery, alert: life::Standing) -> Strin
 pub(super) fn called_off(state: &State, now: Timestamp) -> Result<State, delivery::Illegal> {
     let (retry, blocked) = (RetryPolicy::default(), BTreeSet::new());
     let (chain, failover_after, seed) = (&[], FAILOVER_AFTER, 0);
-    let given = Given { now, chain, blocked: &blocked, retry: &retry, failover_after, seed };
+    let (blocked, costly) = (&blocked, &blocked);
+    let given = Given { now, chain, blocked, costly, retry: &retry, failover_after, seed };
     delivery::step(state, Event::Cancelled, &given)
 }
 

@@ -30,7 +30,7 @@ const PLAN_MAX: usize = 1024;
 pub(super) const NEW: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", p.again_at FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
+    ", p.again_at, p.alert FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
      WHERE p.state = 'new' AND p.state <> 'accepted'
      ORDER BY p.seq
      LIMIT :limit"
@@ -53,7 +53,9 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
     let limit = ask.limit.min(PLAN_MAX);
     let params = named_params! {":limit": i64::try_from(limit).unwrap_or(i64::MAX)};
     let rows = tx.db.all("look for new messages", NEW, params, |row| {
-        Ok((row::message(row)?, row.get::<_, Option<i64>>(12)?.map(time)))
+        let before =
+            Before { again_at: row.get::<_, Option<i64>>(12)?.map(time), alert: row.get(13)? };
+        Ok((row::message(row)?, before))
     })?;
     let mut report = PlanReport { more: rows.len() == limit, ..PlanReport::default() };
     if rows.is_empty() {
@@ -65,10 +67,10 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
         blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
-    for ((seq, row), again_at) in rows {
+    for ((seq, row), before) in rows {
         match row::trusted(row) {
             Ok(message) => {
-                plan_one(tx, &mut scene, seq, &message, again_at)?;
+                plan_one(tx, &mut scene, seq, &message, before)?;
                 report.planned += 1;
             }
             Err(damaged) => {
@@ -80,15 +82,23 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
     Ok(report)
 }
 
+/// What was noted of a new message before it was planned.
+struct Before {
+    /// When it was put back to be planned again.
+    again_at: Option<Timestamp>,
+    /// The alert that it brings news of.
+    alert: Option<i64>,
+}
+
 fn plan_one(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
     seq: i64,
     trusted: &Trusted,
-    again_at: Option<Timestamp>,
+    before: Before,
 ) -> Result<(), StoreError> {
     let message = &trusted.message;
-    let created_at = created_at(trusted, scene.now, again_at);
+    let created_at = created_at(trusted, scene.now, before.again_at);
     let found = match &message.dedup_key {
         Some(key) => alert::of_problem(tx.db, key)?,
         None => None,
@@ -116,6 +126,8 @@ fn plan_one(
     let settled_at = (state != MessageState::Pending).then(|| scene.now.unix_ms());
     let belongs_to = match plan.part {
         Part::Joins | Part::Repeats | Part::Resolves => found.map(|row| row.seq),
+        // What Callout itself says of an alert was tied to it when it was posted.
+        Part::None if message.dedup_key.is_none() => before.alert,
         Part::None | Part::Opens(_) => None,
     };
     let params = named_params! {

@@ -3,6 +3,7 @@
 use super::body;
 use super::delivery::Scene;
 use super::enqueue;
+use super::news;
 use super::row::Delivery;
 use super::tx::Tx;
 use crate::error::StoreError;
@@ -94,19 +95,42 @@ pub(super) fn send(
     post(tx, scene, message)
 }
 
-/// Enqueues a message of our own. One that breaks a rule is dropped; what it is about stands.
+/// Enqueues news of the alert in row `alert`.
+pub(super) fn post_about(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    message: Message,
+    alert: i64,
+) -> Result<(), StoreError> {
+    match insert(tx, scene, message)? {
+        Some(seq) => news::tie(tx, seq, alert),
+        None => Ok(()),
+    }
+}
+
+/// Enqueues a message of our own.
 pub(super) fn post(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
     message: Message,
 ) -> Result<(), StoreError> {
+    insert(tx, scene, message).map(drop)
+}
+
+/// Enqueues a message and returns its row, if that is new. One that breaks a rule is dropped; what it is
+/// about stands.
+fn insert(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    message: Message,
+) -> Result<Option<i64>, StoreError> {
     let report = NewMessage { id: scene.ids.next(scene.now), created_at: scene.now, message };
     match enqueue::insert(tx, &report) {
         Err(StoreError::Invalid(invalid)) => {
             tracing::error!(error = %invalid, "a report could not be enqueued");
-            Ok(())
+            Ok(None)
         }
-        result => result.map(drop),
+        result => Ok(result?.fresh.then(|| tx.db.last_rowid())),
     }
 }
 

@@ -11,7 +11,7 @@ use super::row::{self, Delivery, delivery_columns};
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
 use crate::model::LaneAsk;
-use callout_core::delivery::Event;
+use callout_core::delivery::{Event, State};
 use callout_core::level::Level;
 use callout_core::time::Timestamp;
 use rusqlite::{Params, named_params};
@@ -82,10 +82,8 @@ pub(super) fn tend(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreEr
     move_strays(tx, sight)?;
     for lane in &sight.ask.lanes {
         let gate = sight.channels.get(tx.db, &lane.channel)?.gate(sight.ask.now);
-        if let Gate::Shut(until) = gate
-            && sight.scene.blocked.contains(&lane.channel)
-        {
-            clear_blocked(tx, sight, lane, until)?;
+        if let Gate::Shut(until) = gate {
+            clear_shut(tx, sight, lane, until)?;
         }
         move_overdue(tx, sight, lane, gate)?;
     }
@@ -145,21 +143,30 @@ pub(super) fn waiting_channels(db: Db<'_>) -> Result<Vec<String>, StoreError> {
     }
 }
 
-/// Sends due deliveries away from a channel whose circuit is open.
-fn clear_blocked(
+/// Sends due deliveries away from a channel whose circuit is open, or whose provider wants a longer pause
+/// than they would wait for.
+fn clear_shut(
     tx: &mut Tx<'_>,
     sight: &mut Sight<'_>,
     lane: &LaneAsk,
     until: Timestamp,
 ) -> Result<(), StoreError> {
     let now = sight.ask.now;
+    let is_blocked = sight.scene.blocked.contains(&lane.channel);
+    // At the end of the chain a pause is waited for: all channels may be in one.
+    let is_in_vain = |row: &Delivery, after: &State| {
+        let (before, after) = (row.state.place(), after.place());
+        before.failover_at.is_some_and(|due| due < until) && before.round == after.round
+    };
     let (mut seen, mut moved) = (0, 0);
     for level in Level::ALL.into_iter().rev() {
         for row in &super::claim::due(tx, &lane.channel, level, now, TEND_MAX - seen)? {
             seen += 1;
-            // Those that have no other channel wait where they are; the circuit keeps them there.
+            // Those that have no other channel wait where they are; the gate keeps them there.
             let after = delivery::decide(&sight.scene, row, Event::Blocked(until));
-            if after.is_ok_and(|after| after.place().channel != lane.channel) {
+            if after.is_ok_and(|after| {
+                after.place().channel != lane.channel && (is_blocked || is_in_vain(row, &after))
+            }) {
                 moved += usize::from(
                     happen(tx, &mut sight.scene, row, Event::Blocked(until))?.is_some(),
                 );

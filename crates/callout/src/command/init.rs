@@ -9,10 +9,12 @@ pub use template::template;
 
 use super::Failure;
 use crate::cli::Output;
+use crate::config::which_kind;
 use crate::print;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use callout_channels::spec::Spec;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -30,6 +32,9 @@ pub struct Args {
     /// The configuration file to write instead; the keys go beside it
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Write a commented section for this kind of channel, such as slack; may be repeated
+    #[arg(long = "channel", value_name = "KIND", value_parser = kind)]
+    channels: Vec<&'static Spec>,
     #[command(flatten)]
     output: Output,
 }
@@ -54,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     write_private(&ack_key, &format!("{}\n", random_text()?))?;
     write_private(&api_token, &format!("{}\n", random_text()?))?;
-    write_private(&config, &template())?;
+    write_private(&config, &template(&args.channels))?;
     if args.output.json {
         let files = json!({ "config": config, "ack_key": ack_key, "api_token": api_token });
         print::json(&files);
@@ -68,6 +73,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// A kind of channel by its name.
+fn kind(name: &str) -> Result<&'static Spec, String> {
+    let find = callout_channels::find(name).map(|row| row.spec);
+    find.ok_or_else(|| format!("there is no such kind of channel; {}", which_kind(name)))
 }
 
 fn random_text() -> Result<String, Failure> {

@@ -2,7 +2,9 @@
 //!
 //! Writes to the store itself, so it works without a running server. JSON: `{"id","fresh"}`, where
 //! `fresh` is false if the idempotency key was known; with `--wait` also `"state"`, with `--wait-ack` also
-//! `"alert"`, as [`crate::json::alert::alert`] or null: the last one that was waited for.
+//! `"alert"`, as [`crate::json::alert::alert`] or null: the last one that was waited for, and `"answers"`,
+//! `[{"what","by","via","after_ms"}]`: who acknowledged, resolved or cancelled that, in order, and how long
+//! after it had opened. The same is said in words on standard error.
 
 mod wait;
 
@@ -83,7 +85,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
           default_missing_value = "60s", value_parser = parse_duration)]
     wait: Option<Duration>,
-    /// Wait until somebody has acknowledged it, so long at most; exit code 0 if somebody acknowledged or
+    /// Wait until somebody has acknowledged it, so long at most, and say who has; exit code 0 if somebody acknowledged or
     /// resolved it, 1 if it was cancelled, nobody is left to tell, nobody has to, or the time is over. If a
     /// worse alert for the same problem takes its place, that is waited for
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
@@ -194,7 +196,11 @@ fn attachment(path: &Path) -> Result<Attachment, Failure> {
     Ok(Attachment { name: name.unwrap_or_default(), base64 })
 }
 
-fn read_bounded(from: impl Read, most: usize) -> std::io::Result<Vec<u8>> {
+/// Reads no more than `most` bytes.
+///
+/// # Errors
+/// If there are more, or what the system says.
+pub(super) fn read_bounded(from: impl Read, most: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     if from.take(limit).read_to_end(&mut bytes)? > most {

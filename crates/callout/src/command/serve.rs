@@ -8,6 +8,7 @@ use crate::config::{Config, Retention};
 use crate::http::ack::Door;
 use crate::http::api::Api;
 use crate::http::auth::Gate;
+use crate::http::callback::Ears;
 use crate::{assemble, http, print};
 use anyhow::Context as _;
 use callout_core::plan::MessageState;
@@ -85,14 +86,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     let setup = assemble::worker(config, store.clone(), clock.clone())?;
     let directory = setup.directory.clone();
-    let door = Door::new(setup.links.clone());
+    let door = Door::new(setup.links.clone(), setup.zone.clone());
+    let ears = Ears::of(&setup.lanes);
     let address = listener.local_addr().context("the listener has no address")?;
     greet(address, &setup, store.as_ref()).await?;
     let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
 
     let (tell, told) = watch::channel(());
     let status = worker.status();
-    let api = Api::new(store.clone(), clock.clone(), directory, gate, door, status);
+    let api = Api::new(store.clone(), clock.clone(), directory, gate, door, ears, status);
     let api = Arc::new(api);
     let server = tokio::spawn(http::serve(listener, api.clone(), until(told)));
     let pruner = tokio::spawn(prune_for_ever(store, clock, retention));

@@ -17,19 +17,9 @@ use std::path::Path;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The message's id, or the beginning of it
-    id: String,
+    pub(super) id: String,
     #[command(flatten)]
     pub(super) output: Output,
-}
-
-/// Everything about the message that the arguments name.
-///
-/// # Errors
-/// If there is no such message.
-pub(super) async fn read(args: &Args, named: Option<&Path>) -> Result<Story, Failure> {
-    let config = config(named)?;
-    let store = open(&config, Create::Never)?;
-    select::story(&store, &args.id).await
 }
 
 /// Shows one message.
@@ -37,7 +27,7 @@ pub(super) async fn read(args: &Args, named: Option<&Path>) -> Result<Story, Fai
 /// # Errors
 /// If there is no such message.
 pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
-    let story = read(args, named).await?;
+    let story = select::story(&open(&config(named)?, Create::Never)?, &args.id).await?;
     if args.output.json {
         print::json(&json::story(&story));
     } else {

@@ -408,7 +408,115 @@ fn channels_are_listed_before_and_after_their_first_use() {
     assert!(place.ok(&["channels"]).contains("not used yet"));
     let kinds = place.json(&["channels", "--kinds"]);
     assert_eq!(kinds.as_array().unwrap().len(), callout_channels::REGISTRY.len());
-    assert!(place.ok(&["channels", "--kinds"]).contains("webhook"));
+    let listed = place.ok(&["channels", "--kinds"]);
+    for row in callout_channels::REGISTRY {
+        let line = listed.lines().find(|line| line.split(' ').next() == Some(row.spec.kind));
+        assert!(line.unwrap().contains(row.spec.title), "{listed}");
+    }
+    assert_eq!(listed.lines().count(), callout_channels::REGISTRY.len() + 1);
+    let kind = &kinds[0];
+    for key in ["types", "native", "ack", "edit", "thread", "callback", "fields", "advice"] {
+        assert!(kind.get(key).is_some(), "{key}");
+    }
+    let name = kind["kind"].as_str().unwrap();
+    assert_eq!(&place.json(&["channels", "--kinds", name]), kind);
+    let one = place.ok(&["channels", "--kinds", "webhook"]);
+    assert!(one.contains("url                required, secret\n"), "{one}");
+    assert!(one.contains("acknowledge by: "), "{one}");
+    place.fails(
+        &["channels", "--kinds", "weebhook"],
+        2,
+        expect![[r#"
+            error: there is no kind of channel "weebhook"
+              help: did you mean webhook?
+        "#]],
+    );
+    for (word, meant) in [
+        ("sms", "did you mean aliyun_sms or tencent_sms or twilio_sms?"),
+        ("飞书", "did you mean feishu?"),
+        ("Server酱", "did you mean serverchan?"),
+    ] {
+        for command in [&["channels", "--kinds"][..], &["init", "--channel"]] {
+            let (code, _, talk) = place.run(&[command, &[word]].concat());
+            assert!(code == 2 && talk.contains(meant), "{command:?}: {talk}");
+        }
+    }
+    let config = std::fs::read_to_string(place.path("callout.toml")).unwrap();
+    let zh = format!("locale = \"zh\"\n{config}");
+    std::fs::write(place.path("callout.toml"), zh).unwrap();
+    let one = place.ok(&["channels", "--kinds", "dingtalk"]);
+    assert!(one.contains("请把"), "{one}");
+    assert!(place.ok(&["channels", "--reference"]).starts_with("# Channels\n"));
+}
+
+#[test]
+fn a_preview_shows_what_would_be_sent_and_no_credential() {
+    let place = Place::new();
+    let config = std::fs::read_to_string(place.path("callout.toml")).unwrap();
+    let public = "[server]\npublic_url = \"https://callout.example.com\"";
+    let headers =
+        "9000/in/abcdefghijkl\"\nheaders = { authorization = \"Bearer abcdefghijklmno\" }";
+    let config = config.replace("[server]", public).replace("9000/\"", headers);
+    std::fs::write(place.path("callout.toml"), config).unwrap();
+    let preview = ["preview", "--channel", "placeholder"];
+    let (code, out, talk) = place.run(&preview);
+    assert_eq!((code, talk.as_str()), (0, "nothing was sent; *** stands for a credential\n"));
+    assert!(out.starts_with("POST http://127.0.0.1:9000/***\n"), "{out}");
+    assert!(out.contains("authorization: Bearer ***\n") && !out.contains("abcdef"), "{out}");
+    assert!(out.contains("Callout test message"), "{out}");
+
+    let message = r#"{"level":"critical","title":"磁盘 it's full","body":"one\ntwo","labels":{"host":"db-1"}}"#;
+    std::fs::write(place.path("m.json"), message).unwrap();
+    let file = place.path("m.json").to_str().unwrap().to_owned();
+    let asked = [&preview[..], &["--file", &file, "--ask"]].concat();
+    let shown = place.json(&asked);
+    let ack = &shown["request"]["body"]["json"]["data"]["ack"];
+    assert_eq!(ack["url"], "***", "{shown}");
+    assert!(ack["command"].as_str().unwrap().starts_with("callout ack "));
+    assert_eq!(shown["text"], Value::Null);
+    let curl = place.ok(&[&asked[..], &["--curl"]].concat());
+    assert!(curl.starts_with("curl -gsS -X POST 'http://127.0.0.1:9000/***'"), "{curl}");
+    assert!(curl.contains("磁盘 it'\\''s full"), "{curl}");
+
+    let fails = |arguments: &[&str], code, expected: Expect| {
+        place.fails(&[&["preview"], arguments].concat(), code, expected);
+    };
+    fails(
+        &["--channel", "placehodler"],
+        2,
+        expect![[r#"
+            error: no channel is called "placehodler"
+              help: did you mean `callout preview --channel placeholder`?
+        "#]],
+    );
+    std::fs::write(place.path("m.json"), r#"{"level":"error","titel":"x"}"#).unwrap();
+    fails(
+        &["--channel", "placeholder", "--file", &file],
+        2,
+        expect![[r#"
+        error: the message in DIR/m.json cannot be read: unknown field `titel`, expected one of `level`, `title`, `body`, `labels`, `links`, `images`, `attachments`, `mentions`, `to`, `native`, `idempotency_key`, `dedup_key`, `delay`, `ttl`, `require_ack`, `ack_within`, `resolve` at line 1 column 24
+          help: write it as for POST /v1/messages: {"level": "error", "title": "…"}
+    "#]],
+    );
+}
+
+#[test]
+fn a_test_that_fails_says_what_to_do() {
+    let place = Place::new();
+    let config = std::fs::read_to_string(place.path("callout.toml")).unwrap();
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let zh = format!("locale = \"zh\"\n{}", config.replace("9000", &port.to_string()));
+    std::fs::write(place.path("callout.toml"), zh).unwrap();
+    let (code, out, talk) = place.run(&["test", "placeholder"]);
+    assert_eq!((code, talk.as_str()), (1, ""));
+    assert!(out.starts_with("placeholder：暂时失败，用时 "), "{out}");
+    assert!(out.contains("\n  处理建议（placeholder）：该地址没有服务在监听"), "{out}");
+    let (_, out, _) = place.run(&["test", "placeholder", "--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert!(answer["advice"].as_str().unwrap().contains("监听"), "{answer}");
 }
 
 #[test]

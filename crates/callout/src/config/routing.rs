@@ -6,6 +6,7 @@ use super::reader::{Item, Section};
 use callout_core::escalation::Policy;
 use callout_core::id::{ChannelName, ReceiverName};
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::plan::Directory;
 use callout_core::receiver::Receiver;
 use callout_core::retry::{DELAY_MIN, RetryPolicy};
@@ -27,6 +28,7 @@ pub(super) fn directory(
     root: &Section<'_>,
     people: &People,
     policies: &Policies,
+    locale: Locale,
 ) -> Option<Directory> {
     let receivers = receivers(root, people);
     let routes = routes(root, policies);
@@ -36,7 +38,10 @@ pub(super) fn directory(
     let told = routes.iter().flat_map(|route| &route.to).chain(operator.as_ref());
     let steps = policies.values().flat_map(|policy| &policy.steps);
     warn_unused(root, &told.chain(steps.flat_map(|step| &step.to)).collect());
-    Some(Directory { routes, receivers, operator, retry: retry?, follow_up })
+    // Which channels are costly or ring is theirs to say.
+    let (costly, ringing) = (BTreeSet::new(), BTreeSet::new());
+    let retry = retry?;
+    Some(Directory { routes, receivers, operator, retry, follow_up, locale, costly, ringing })
 }
 
 fn receivers(root: &Section<'_>, people: &People) -> BTreeMap<ReceiverName, Receiver> {

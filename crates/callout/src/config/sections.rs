@@ -2,8 +2,10 @@
 
 use super::reader::{Item, Section};
 use super::source::read_bounded;
+use callout_core::locale::Locale;
 use callout_core::secret::Secret;
 use callout_core::ticket::{KEY_BYTES_MIN, Links, Seal};
+use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -22,15 +24,6 @@ const ROOTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// A language for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Locale {
-    /// English.
-    English,
-    /// Chinese.
-    Chinese,
-}
 
 /// How long messages that are over are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +89,23 @@ pub const SCOPES: [(&str, Scope); 3] =
 
 pub(super) fn locale(root: &Section<'_>) -> Option<Locale> {
     let item = root.get("locale")?;
-    match item.text()? {
-        "en" => Some(Locale::English),
-        "zh" => Some(Locale::Chinese),
-        other => {
-            item.wrong(format!("locale \"{other}\" is not known"), "write \"en\" or \"zh\"");
-            None
-        }
+    let word = item.text()?;
+    let locale = Locale::from_name(word);
+    if locale.is_none() {
+        item.wrong(format!("locale \"{word}\" is not known"), "write \"en\" or \"zh\"");
     }
+    locale
+}
+
+/// Where people are, by the name of a zone.
+pub(super) fn time_zone(root: &Section<'_>) -> Option<TimeZone> {
+    let item = root.get("time_zone")?;
+    let zone = TimeZone::get(item.text()?).ok();
+    if zone.is_none() {
+        let problem = format!("time_zone \"{}\" is not known", item.text().unwrap_or_default());
+        item.wrong(problem, "write a name such as \"Asia/Shanghai\" or \"UTC\"");
+    }
+    zone
 }
 
 /// The database's path and how long it keeps messages.

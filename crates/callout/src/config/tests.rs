@@ -1,6 +1,5 @@
 mod escalation;
 mod file;
-mod reference;
 mod routing;
 mod sections;
 
@@ -13,6 +12,7 @@ fn variables(name: &str) -> Option<String> {
     match name {
         "TOKEN" => Some("0123456789abcdef".to_owned()),
         "EMPTY" => Some(String::new()),
+        "APPRISE" => Some("ntfys://tk_hunter2hunter2@ntfy.example.com/topic".to_owned()),
         _ => None,
     }
 }
@@ -70,6 +70,7 @@ fn every_setting_arrives() {
     let config = read(
         r#"
         locale = "zh"
+        time_zone = "Asia/Shanghai"
         [store]
         url = "sqlite:/var/lib/x.db"
         retention = { accepted = "1d", dead = "2d" }
@@ -115,6 +116,7 @@ fn every_setting_arrives() {
     )
     .unwrap();
     assert_eq!(config.locale, Some(Locale::Chinese));
+    assert_eq!(config.zone().iana_name(), Some("Asia/Shanghai"));
     assert_eq!(config.store_path, Path::new("/var/lib/x.db"));
     assert_eq!(config.server.public_url.as_deref(), Some("https://c.example.com"));
     assert_eq!(config.server.ack_key.unwrap().expose().len(), 32);
@@ -140,6 +142,7 @@ fn all_errors_come_at_once_in_the_order_of_the_file() {
     check(
         r#"
 locale = "de"
+time_zone = "Mars/Olympus"
 [sever]
 [channels.hook]
 kind = "webhok"
@@ -160,51 +163,57 @@ to = ["opps"]
                   |          ^^^^
               help: write "en" or "zh"
 
+            error: time_zone "Mars/Olympus" is not known
+              callout.toml:3:13
+                3 | time_zone = "Mars/Olympus"
+                  |             ^^^^^^^^^^^^^^
+              help: write a name such as "Asia/Shanghai" or "UTC"
+
             error: unknown key `sever`
-              callout.toml:3:2
-                3 | [sever]
+              callout.toml:4:2
+                4 | [sever]
                   |  ^^^^^
               help: did you mean `server`?
 
             error: "webhok" is not a known kind of channel
-              callout.toml:5:8
-                5 | kind = "webhok"
+              callout.toml:6:8
+                6 | kind = "webhok"
                   |        ^^^^^^^^
-              help: did you mean "webhook"?
+              help: did you mean webhook?
 
             error: channels.ding has no `access_token`
-              callout.toml:6:11
-                6 | [channels.ding]
+              callout.toml:7:11
+                7 | [channels.ding]
                   |           ^^^^
               help: The robot's token: the value of access_token in its webhook address.
 
             error: unknown key `acess_token` in channels.ding
-              callout.toml:8:1
-                8 | acess_token …
+              callout.toml:9:1
+                9 | acess_token …
                   | ^^^^^^^^^^^
               help: did you mean `access_token`?
 
             error: channels.ding.concurrency is out of range
-              callout.toml:9:15
-                9 | concurrency = 0
-                  |               ^
+              callout.toml:10:15
+                10 | concurrency = 0
+                   |               ^
               help: write a whole number from 1 to 256
 
             error: no channel is called "hok"
-              callout.toml:11:13
-                11 | channels = ["hok", "ding"]
+              callout.toml:12:13
+                12 | channels = ["hok", "ding"]
                    |             ^^^^^
               help: did you mean "hook"?
 
             error: routes.match.level: "urgent" is not a level; the levels are info, warning, error and critical
-              callout.toml:13:19
-                13 | match = { level = "urgent" }
+              callout.toml:14:19
+                14 | match = { level = "urgent" }
                    |                   ^^^^^^^^
               help: write info, warning, error or critical
 
             error: no receiver is called "opps"
-              callout.toml:14:7
-                14 | to = ["opps"]
+              callout.toml:15:7
+                15 | to = ["opps"]
                    |       ^^^^^^
               help: did you mean "ops"?
         "#]],

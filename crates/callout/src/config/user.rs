@@ -1,4 +1,10 @@
-//! Who runs the program. On Unix the system says so, not the environment, which anybody can set.
+//! Who runs the program, and which language they read. On Unix the system says who it is, not the
+//! environment, which anybody can set.
+
+use callout_core::locale::Locale;
+
+/// What names the language, the first that is set.
+const LANGUAGE: [&str; 3] = ["LC_ALL", "LC_MESSAGES", "LANG"];
 
 /// Where accounts are listed; those that live in a directory service are not, and go by their number.
 #[cfg(unix)]
@@ -27,6 +33,20 @@ fn name_of(uid: u32, accounts: &str) -> String {
         (parts.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     named.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The language of whoever runs the program: Chinese if the environment names it, else English.
+pub fn locale() -> Locale {
+    if cfg!(test) { Locale::English } else { locale_of(&super::environment) }
+}
+
+fn locale_of(environment: &dyn Fn(&str) -> Option<String>) -> Locale {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let named = LANGUAGE.into_iter().find_map(set).unwrap_or_default().to_lowercase();
+    match named.split(['_', '-', '.', '@']).next() {
+        Some("zh") => Locale::Chinese,
+        Some(_) | None => Locale::English,
+    }
 }
 
 #[cfg(all(test, unix))]

@@ -15,7 +15,6 @@ mod words;
 use super::answer::Failure;
 use super::api::{Api, within};
 use super::tries::Tries;
-use crate::print;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -28,8 +27,9 @@ use callout_core::id::MessageId;
 use callout_core::ticket::{Links, Ticket};
 use callout_core::time::Timestamp;
 use callout_store::StoreError;
-use callout_store::model::{Actor, Alert, AnswerRequest, Answered, Story};
+use callout_store::model::{Actor, Alert, Answer, AnswerRequest, Answered, Seen, Story};
 use form::{Hint, Typed, Wish};
+use jiff::tz::TimeZone;
 use page::Notice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -46,13 +46,14 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, OPTIONS"
 /// Opens links, and counts those that do not work.
 pub(crate) struct Door {
     links: Option<Links>,
-    tries: Tries,
+    zone: TimeZone,
+    pub(super) tries: Tries,
 }
 
 impl Door {
-    /// Without `links` no link works.
-    pub(crate) fn new(links: Option<Links>) -> Self {
-        Self { links, tries: Tries::new(WRONG_MAX) }
+    /// Without `links` no link works. `zone` is where the readers are.
+    pub(crate) fn new(links: Option<Links>, zone: TimeZone) -> Self {
+        Self { links, zone, tries: Tries::new(WRONG_MAX) }
     }
 
     fn open(&self, text: &str, now: Timestamp) -> Option<Ticket> {
@@ -64,7 +65,8 @@ impl Door {
         Some(self.links.as_ref()?.seal.ticket(ticket))
     }
 
-    fn public_url(&self) -> &str {
+    /// The address that people and providers reach us at; empty without links.
+    pub(super) fn public_url(&self) -> &str {
         self.links.as_ref().map_or("", |links| &links.public_url)
     }
 }
@@ -109,7 +111,7 @@ async fn not_allowed(State(api): State<Arc<Api>>, headers: HeaderMap) -> Respons
 fn reader(api: &Api, headers: &HeaderMap) -> Reader {
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
     let locale = language::pick(accepted.unwrap_or_default());
-    Reader { words: words::words(locale), zone: print::zone(), now: api.clock.now() }
+    Reader { words: words::words(locale), zone: api.door.zone.clone(), now: api.clock.now() }
 }
 
 /// What begins like a link and is none.
@@ -177,16 +179,16 @@ async fn act(
 }
 
 /// An alert that a link leads to.
-struct Opened {
-    ticket: Ticket,
+pub(super) struct Opened {
+    pub(super) ticket: Ticket,
     story: Story,
-    alert: Alert,
+    pub(super) alert: Alert,
     successor: Option<Successor>,
 }
 
 /// Why a link leads nowhere.
 #[derive(Clone, Copy, Debug)]
-enum Refused {
+pub(super) enum Refused {
     /// It is wrong, foreign, too old, or what it leads to is over or gone.
     Gone,
     /// The same, too often.
@@ -219,7 +221,11 @@ impl Opened {
     }
 }
 
-async fn open(
+/// Opens a link by its ticket, wherever it came from. Wrong ones are counted.
+///
+/// # Errors
+/// Why it leads nowhere.
+pub(super) async fn open(
     api: &Api,
     peer: IpAddr,
     text: Option<&str>,
@@ -281,18 +287,28 @@ async fn answer(
     wish: &Wish,
 ) -> Result<Answered, StoreError> {
     let ticket = &opened.ticket;
+    let origin = format!("{peer}, link of {}", ticket.receiver);
+    let who = Actor { by: wish.by.clone(), via: alert::Via::Page, origin: Some(origin) };
+    write_down(api, ticket, wish.answer, who, wish.note.clone(), wish.only).await
+}
+
+/// Writes down what somebody with this ticket does.
+pub(super) async fn write_down(
+    api: &Api,
+    ticket: &Ticket,
+    answer: Answer,
+    who: Actor,
+    note: Option<String>,
+    only: Option<Seen>,
+) -> Result<Answered, StoreError> {
     let ask = AnswerRequest {
         now: api.clock.now(),
         directory: api.directory.clone(),
         message: ticket.message.to_string(),
-        answer: wish.answer,
-        who: Actor {
-            by: wish.by.clone(),
-            via: alert::Via::Page,
-            origin: Some(format!("{peer}, link of {}", ticket.receiver)),
-        },
-        note: wish.note.clone(),
-        only: wish.only,
+        answer,
+        who,
+        note,
+        only,
         epoch: Some(ticket.epoch),
         entropy: api.clock.entropy(),
     };

@@ -7,6 +7,7 @@ use super::ack;
 use super::alert;
 use super::answer::Failure;
 use super::auth::Gate;
+use super::callback::{self, Ears};
 use super::metrics;
 use crate::config::Scope;
 use crate::{json, narrate};
@@ -50,6 +51,7 @@ pub(crate) struct Api {
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Gate,
     pub(crate) door: ack::Door,
+    pub(crate) ears: Ears,
     pub(crate) worker: Status,
     /// Set once the program is asked to stop.
     pub(crate) stopping: AtomicBool,
@@ -63,9 +65,11 @@ impl Api {
         directory: Arc<Directory>,
         gate: Gate,
         door: ack::Door,
+        ears: Ears,
         worker: Status,
     ) -> Self {
-        Self { store, clock, directory, gate, door, worker, stopping: AtomicBool::new(false) }
+        let stopping = AtomicBool::new(false);
+        Self { store, clock, directory, gate, door, ears, worker, stopping }
     }
 }
 
@@ -85,6 +89,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/messages/{id}/unack", answer(Answer::Unacknowledge))
         .route("/v1/messages/{id}/resolve", answer(Answer::Resolve))
         .route("/v1/messages/{id}/escalate", answer(Answer::Escalate))
+        .route("/v1/callbacks/{provider}", callback::route())
         .route("/metrics", get(metrics).layer(guarded(Scope::Read)))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -112,6 +112,38 @@ fn a_story_tells_every_try_every_wait_and_what_comes_next() {
 }
 
 #[test]
+fn what_to_do_is_said_once_for_each_channel_that_has_not_taken_it() {
+    let advise = |attempt: &AttemptRecord| Some(format!("mend {}", attempt.number));
+    let mut attempts = vec![
+        attempt(1, "ding", 0.0, 0.01, Wait::New),
+        attempt(2, "ding", 2.2, 14.2, Wait::Backoff),
+        attempt(3, "wecom", 15.0, 15.0, Wait::Failover),
+        attempt(4, "wecom", 16.0, 16.0, Wait::Backoff),
+        attempt(5, "feishu", 17.0, 17.0, Wait::Failover),
+    ];
+    let told = |state: State, attempts: &[AttemptRecord]| {
+        let told = message(MessageState::Pending, vec![delivery(state, attempts.to_vec())]);
+        let told = advised(&told, at(31.0), &TimeZone::UTC, &advise);
+        told.lines().filter_map(|line| line.strip_prefix("  mend ").map(str::to_owned)).collect()
+    };
+    let ready = State::Ready { at: at(43.5), wait: Wait::Backoff, place: place("wecom", 5) };
+    let dead = State::Dead { at: at(30.0), cause: Cause::Rejected, place: place("feishu", 5) };
+    for state in [ready, dead] {
+        let numbers: Vec<String> = told(state, &attempts);
+        assert_eq!(numbers, ["2", "4", "5"]);
+    }
+    for taken in attempts.iter_mut().skip(3) {
+        "accepted".clone_into(&mut taken.outcome);
+    }
+    let accepted = State::Accepted { at: at(30.0), place: place("feishu", 5) };
+    assert_eq!(told(accepted.clone(), &attempts), ["2"]);
+    let told = message(MessageState::Accepted, vec![delivery(accepted, attempts)]);
+    let shape = json::why(&told, at(31.0), &|_| Some("mend"));
+    let advice = serde_json::json!([{ "receiver": "ops", "channel": "ding", "advice": "mend" }]);
+    assert_eq!(shape["advice"], advice);
+}
+
+#[test]
 fn every_end_of_a_story_is_told() {
     let lease = Lease { owner: WorkerId::new(at(0.0), [0; 10]), token: 1, until: at(60.0) };
     let states = [

@@ -10,6 +10,7 @@ use crate::sqlite::SqliteStore;
 use crate::store::Store;
 use callout_core::id::MessageId;
 use callout_core::level::Level;
+use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::receiver::Receiver;
@@ -38,6 +39,9 @@ fn directory() -> Arc<Directory> {
         operator: None,
         retry: RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     })
 }
 

@@ -6,6 +6,7 @@ use crate::model::Filter;
 use crate::sqlite::SqliteStore;
 use crate::sqlite::tx::Tx;
 use crate::store::Store;
+use callout_core::locale::Locale;
 use std::sync::mpsc::channel;
 
 const ORPHAN: &str = "INSERT INTO callout_progress (seq, state) VALUES (999, 'new')";
@@ -144,6 +145,9 @@ async fn an_idle_claim_writes_nothing() {
         operator: None,
         retry: callout_core::retry::RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     };
     let ask = crate::model::ClaimRequest {
         now: callout_core::time::Timestamp::EPOCH,

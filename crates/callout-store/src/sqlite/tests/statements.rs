@@ -2,8 +2,8 @@
 
 use super::super::{
     alert, alert_stats, answer, attempt, body, channel, claim, command, connection, counter,
-    delivery, enqueue, escalate, journal, lease, list, migrate, plan, prune, report, stats, story,
-    tend, watch,
+    delivery, enqueue, escalate, journal, lease, list, migrate, news, plan, prune, report, stats,
+    story, tend, watch,
 };
 use super::{path, store};
 use crate::alert::FIND_ALERT;
@@ -78,6 +78,9 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("find by prefix", list::WITH_PREFIX),
     ("", migrate::HAS_VERSIONS),
     ("", migrate::VERSIONS),
+    ("receipts of an alert on a channel", news::RECEIPTS),
+    ("", news::TIE),
+    ("what news are about", news::TIED),
     ("", plan::INSERT),
     ("new messages", plan::NEW),
     ("", plan::PLANNED),

@@ -1,16 +1,22 @@
-//! The configuration that `callout init` writes: every default as a commented line, and the sections
-//! of channels from their specifications.
+//! The configuration that `callout init` writes: every default as a commented line, and sections of
+//! channels from their specifications, for the kinds that were asked for: all would be a book.
 
-use callout_channels::REGISTRY;
-use callout_channels::channel::{Field, Spec, Value};
+use crate::reference::example;
+use callout_channels::spec::Spec;
 use std::fmt::Write as _;
 
 const HEAD: &str = r#"# Callout's configuration. `callout check` says what is wrong with it.
-# Commented lines show the defaults. Relative paths start at this file's folder.
+# Commented lines show the defaults. What has none stands there as an example: addresses, people, steps,
+# routes, and in a channel's section every setting without a plain value behind "Default:".
+# Relative paths start at this file's folder.
 # A secret is "literal", { env = "NAME" } or { file = "path" }.
 
-# The language for people: "en" or "zh". Not used yet.
+# "en" or "zh": the language of what Callout adds to messages, of its own messages, of text messages and calls,
+# and of the advice about failures (`callout test`, `why`, `channels`). Commands speak English apart from that.
+# Default: "en"; for the advice, the language of the environment.
 # locale = "en"
+# Where people are: messages show their time there. Default: the machine's zone.
+# time_zone = "Asia/Shanghai"
 
 [store]
 # url = "sqlite:callout.db"
@@ -59,6 +65,7 @@ const MIDDLE: &str = r#"
 # Channels: the ways out. Every channel also takes
 #   rate = "20/min"      how often it may be used; default: what the provider allows
 #   concurrency = 4      sends at a time, 1 to 256
+# `callout channels --kinds` lists the kinds, `callout channels --kinds KIND` the settings of one.
 # This first one is a placeholder; put your own address here, or another kind of channel.
 [channels.placeholder]
 kind = "webhook"
@@ -104,15 +111,17 @@ receiver = "ops"
 to = ["ops"]
 "#;
 
-/// The whole file.
-pub fn template() -> String {
+/// The whole file, with a commented section for each of these kinds.
+pub fn template(kinds: &[&Spec]) -> String {
     let mut text = HEAD.to_owned();
-    for registration in REGISTRY {
-        _ = writeln!(text, "# {} = \"...\"", registration.spec.kind);
+    let can_mention = kinds.iter().filter(|spec| spec.mentions_people());
+    let names: Vec<&str> = can_mention.map(|spec| spec.kind).collect();
+    for kind in if names.is_empty() { &["slack"][..] } else { &names } {
+        _ = writeln!(text, "# {kind} = \"...\"");
     }
     text.push_str(MIDDLE);
-    for registration in REGISTRY {
-        text.push_str(&channel(registration.spec));
+    for spec in kinds {
+        text.push_str(&channel(spec));
     }
     text.push_str(TAIL);
     text
@@ -126,17 +135,4 @@ fn channel(spec: &Spec) -> String {
         _ = writeln!(text, "# # {}\n# {} = {}", field.doc, field.name, example(spec, field));
     }
     text
-}
-
-fn example(spec: &Spec, field: &Field) -> String {
-    match field.value {
-        Value::Secret | Value::Secrets => {
-            let name = format!("{}_{}", spec.kind, field.name).to_uppercase();
-            format!("{{ env = \"{name}\" }}")
-        }
-        Value::Url => "\"https://...\"".to_owned(),
-        Value::Text => "\"...\"".to_owned(),
-        Value::Switch => "false".to_owned(),
-        Value::Texts => "{}".to_owned(),
-    }
 }

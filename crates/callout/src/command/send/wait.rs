@@ -1,7 +1,7 @@
 //! Waiting for what becomes of a message. It looks, and holds nothing while it waits.
 
 use crate::command::Failure;
-use crate::{json, narrate};
+use crate::{json, narrate, print};
 use anyhow::Context as _;
 use callout_core::alert::State;
 use callout_core::id::MessageId;
@@ -66,18 +66,77 @@ pub(super) async fn until_acknowledged(
         seen.insert(about);
         // Nothing but a damaged store leads in circles.
         match story.alert.as_ref().and_then(|alert| alert.superseded_by.clone()) {
-            Some(newer) if !seen.contains(&newer) => about = newer,
+            Some(newer) if !seen.contains(&newer) => {
+                print::talk(format_args!(
+                    "superseded: a newer alert for the same problem took its place; waiting for {newer}"
+                ));
+                about = newer;
+            }
             Some(_) | None => break story,
         }
     };
     let alert = story.alert.as_ref().map(|alert| json::alert::alert(alert, &story.journal));
+    let answers = answers(&story);
+    if !answers.is_empty() {
+        let words = answers.iter().map(Answer::words).collect::<Vec<_>>().join("; ");
+        print::talk(print::clean(&words));
+    }
     Ok(Waited {
         shape: Map::from_iter([
             ("state".to_owned(), json!(state.name())),
             ("alert".to_owned(), json!(alert)),
+            ("answers".to_owned(), answers.iter().map(Answer::shape).collect()),
         ]),
         verdict: acknowledged(&story, most),
     })
+}
+
+/// What somebody did about an alert.
+struct Answer<'a> {
+    /// `acknowledged`, `resolved` or `cancelled`.
+    what: &'a str,
+    by: &'a str,
+    via: &'a str,
+    /// How long it had been open.
+    after: Duration,
+}
+
+impl Answer<'_> {
+    /// `acknowledged by Lin (page) after 12s`.
+    fn words(&self) -> String {
+        let Self { what, by, via, after } = self;
+        format!("{what} by {by} ({via}) after {}", narrate::length(*after))
+    }
+
+    fn shape(&self) -> Value {
+        let Self { what, by, via, after } = self;
+        json!({ "what": what, "by": by, "via": via, "after_ms": json::ms(*after) })
+    }
+}
+
+/// Who has an alert, and who ended it: the last answer of each kind, as far as it still counts.
+fn answers(story: &Story) -> Vec<Answer<'_>> {
+    let Some(alert) = &story.alert else { return Vec::new() };
+    let is_acknowledged = json::alert::acknowledged(alert, &story.journal).is_some();
+    let is_over = matches!(alert.state, State::Resolved(_));
+    let counts = |what: &str| match what {
+        "acknowledged" => is_acknowledged,
+        "cancelled" => narrate::alert::cancelled(alert, &story.journal).is_some(),
+        "resolved" => is_over,
+        _ => false,
+    };
+    let mut answers: Vec<Answer<'_>> = Vec::new();
+    for entry in story.journal.iter().filter(|entry| counts(&entry.event)) {
+        let what = entry.event.as_str();
+        answers.retain(|earlier| earlier.what != what);
+        answers.push(Answer {
+            what,
+            by: entry.by.as_deref().unwrap_or("somebody"),
+            via: entry.via.as_deref().unwrap_or("unknown"),
+            after: entry.at.since(alert.opened_at),
+        });
+    }
+    answers
 }
 
 /// Whether it is known what the message has to do with alerts.

@@ -2,6 +2,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::print::test::{CAPTURED, Captured, run};
 use callout_core::escalation::Step;
+use callout_core::locale::Locale;
 use callout_core::receiver::Receiver;
 use callout_core::retry::RetryPolicy;
 use callout_core::route::Route;
@@ -47,6 +48,9 @@ fn directory() -> Directory {
         operator: Some("desk".parse().unwrap()),
         retry: RetryPolicy::default(),
         follow_up: true,
+        locale: Locale::English,
+        costly: [].into(),
+        ringing: [].into(),
     }
 }
 

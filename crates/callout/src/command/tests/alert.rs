@@ -204,6 +204,16 @@ fn waiting_for_an_acknowledgment_ends_when_it_is_clear() {
     let (code, out, talk) = wait();
     let answer: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &answer["alert"]["acked_by"]), (0, &"alice".into()), "{talk}");
+    assert!(talk.contains("\nacknowledged by alice (command) after "), "{talk}");
+    let first = &answer["answers"][0];
+    assert_eq!((&first["what"], &first["via"]), (&"acknowledged".into(), &"command".into()));
+    assert!(first["after_ms"].is_u64() && first["by"] == "alice", "{answer}");
+    place.ok(&["unack", &id, "--by", "alice"]);
+    let (code, talk) = (wait().0, wait().2);
+    assert!(code == 1 && !talk.contains("by alice"), "{talk}");
+    place.ok(&["resolve", &id, "--by", "bob"]);
+    let (code, _, talk) = wait();
+    assert!(code == 0 && talk.contains("\nresolved by bob (command) after "), "{talk}");
 
     let plain = ["send", "z", "--idempotency-key", "plain"];
     place.send(&plain[1..]);
@@ -254,12 +264,12 @@ fn a_key_that_is_too_short_stops_the_server() {
         &["serve"],
         78,
         expect![[r#"
-        error: server.ack_key has 5 bytes
-          DIR/callout.toml:19:11
-            19 | ack_key = ***
-               |           ^^^
-          help: make it at least 32, from a random source
-    "#]],
+            error: server.ack_key has 5 bytes
+              DIR/callout.toml:25:11
+                25 | ack_key = ***
+                   |           ^^^
+              help: make it at least 32, from a random source
+        "#]],
     );
 }
 
@@ -305,6 +315,9 @@ fn whoever_waits_for_an_acknowledgment_waits_for_the_alert_that_took_its_place()
     let (code, answer, talk) = wait();
     assert_eq!((code, &answer["alert"]["state"]), (1, &"open".into()), "{talk}");
     assert!(talk.contains("not acknowledged within") && talk.contains(&new), "{talk}");
+    let waiting =
+        format!("superseded: a newer alert for the same problem took its place; waiting for {new}");
+    assert!(talk.contains(&waiting), "{talk}");
     place.ok(&["ack", &new, "--by", "alice"]);
     let (code, answer, talk) = wait();
     assert_eq!((code, &answer["alert"]["acked_by"]), (0, &"alice".into()), "{talk}");
@@ -337,7 +350,9 @@ fn what_is_cancelled_was_acknowledged_by_nobody() {
         assert!(code == 1 && talk.contains("it was cancelled"), "{key}: {talk}");
     }
     // Somebody had it before.
-    assert_eq!(wait("acked").0, 0);
+    let (code, talk) = wait("acked");
+    assert!(talk.contains("acknowledged by alice (command) after "), "{talk}");
+    assert!(code == 0 && talk.contains("; cancelled by "), "{talk}");
 }
 
 #[test]

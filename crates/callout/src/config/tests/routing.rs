@@ -47,6 +47,21 @@ fn names_are_checked() {
 }
 
 #[test]
+fn channels_where_a_duplicate_costs_money_are_known_as_such() {
+    let config = read(
+        "[channels.hook]\nkind = \"webhook\"\nurl = \"https://x.example.com\"\n\
+         [channels.sms]\nkind = \"tencent_sms\"\nsecret_id = \"an-id-of-a-key\"\n\
+         secret_key = \"a-key-of-the-account\"\nsdk_app_id = \"1400006666\"\nsign_name = \"值班\"\n\
+         template_id = \"77\"\nphones = [\"+8613800000000\"]\n\
+         [receivers.ops]\nchannels = [\"hook\", \"sms\"]\n[[routes]]\nto = [\"ops\"]\n",
+    )
+    .unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(config.directory.ringing.is_empty(), "a short message rings nobody up");
+    let costly: Vec<_> = config.directory.costly.iter().map(ChannelName::as_str).collect();
+    assert_eq!(costly, ["sms"]);
+}
+
+#[test]
 fn channels_are_checked_by_their_specification() {
     check_with(
         "[channels.a]\n[channels.b]\nkind = \"webhook\"\n[channels.c]\nkind = \"webhook\"\nurl = \"ftp://user:pass@x\"\nrate = \"fast\"\nsecret = [\"whsec_x\", 5]\nheaders = { a = 1 }\n[channels.d]\nkind = \"dingtalk\"\naccess_token = \"two words\"\nendpoint = \"nowhere\"\nmessage_uuid = \"yes\"\n",
@@ -55,12 +70,18 @@ fn channels_are_checked_by_their_specification() {
               callout.toml:1:11
                 1 | [channels.a]
                   |           ^
-              help: add kind = "…", one of dingtalk, wecom, slack, webhook
+              help: add kind = "…", one of dingtalk, wecom, wecom_app, feishu, slack, slack_api, teams, telegram, discord, mattermost, rocketchat, googlechat, aliyun_sms, tencent_sms, twilio_sms, twilio_voice, ntfy, bark, serverchan, pushplus, pagerduty, webhook, email, command, file, or apprise = "…" with an Apprise address
 
             error: channels.b has no `url`
               callout.toml:2:11
                 2 | [channels.b]
                   |           ^
+              help: Where to post; http or https.
+
+            error: channels.c.url has to begin with https:// or http://
+              callout.toml:6:7
+                6 | url = ***
+                  |       ^^^
               help: Where to post; http or https.
 
             error: channels.c.rate: "fast" is not a rate; write it like "20/min", "5/s" or "5/s, 100/min" (at most 1000 in a window), or "none"
@@ -80,6 +101,18 @@ fn channels_are_checked_by_their_specification() {
                 9 | headers = { a …
                   |             ^
               help: it has to be "literal", { env = "NAME" } or { file = "path" }
+
+            error: channels.d.access_token contains white space; was it copied whole and alone?
+              callout.toml:12:16
+                12 | access_token = ***
+                   |                ^^^
+              help: The robot's token: the value of access_token in its webhook address.
+
+            error: channels.d.endpoint is no address: relative URL without a base
+              callout.toml:13:12
+                13 | endpoint = ***
+                   |            ^^^
+              help: Where to post. Default: https://oapi.dingtalk.com/robot/send (international tenants: host oapi.dingtalk.io).
 
             error: channels.d.message_uuid is a text
               callout.toml:14:1
@@ -236,6 +269,90 @@ fn what_is_odd_is_a_warning() {
             nobody hears of messages that cannot be delivered
               callout.toml
               help: add [operator] with receiver = "…", who hears when a message cannot be delivered
+        "#]],
+    );
+}
+
+#[test]
+fn an_apprise_address_is_a_channel_and_takes_further_keys_of_its_kind() {
+    let config = read(&format!(
+        "[channels.ding]\napprise = \"dingtalk://SECkey0123456789@hunter2hunter2\"\nkeyword = \"ops\"\nrate = \"1/s\"\n[channels.phone]\napprise = {{ env = \"APPRISE\" }}\n{GOOD}"
+    ))
+    .unwrap();
+    let shown: Vec<String> = config
+        .channels
+        .iter()
+        .map(|(name, channel)| format!("{name} {} {}", channel.channel.spec().kind, channel.rate))
+        .collect();
+    assert_eq!(shown, ["ding dingtalk 1/s", "hook webhook none", "phone ntfy 60/5m"]);
+    let debug = format!("{config:?}");
+    assert!(!debug.contains("hunter2") && !debug.contains("0123456789"), "{debug}");
+}
+
+#[test]
+fn wrong_apprise_addresses_are_named_and_not_shown() {
+    check_with(
+        "[channels.a]\nkind = \"dingtalk\"\napprise = \"dingtalk://hunter2\"\n[channels.b]\napprise = \"pigeon://hunter2\"\n[channels.c]\napprise = \"ntfys://hunter2/a/b\"\n[channels.d]\napprise = \"dingtalk://hunter2\"\naccess_token = \"hunter2\"\nkeywrod = \"x\"\n[channels.e]\napprise = { env = \"TOKEN\" }\n[channels.f]\napprise = \"schan://hunter2\"\nrate = \"fast\"\n[channels.g]\napprise = 7\n[channels.h]\napprise = \"dingtalk://hunter2?verify=no\"\n",
+        expect![[r#"
+            error: channels.a has both `kind` and `apprise`
+              callout.toml:3:1
+                3 | apprise …
+                  | ^^^^^^^
+              help: keep one of them
+
+            error: channels.b.apprise begins with no scheme that Callout knows; it knows dingtalk, wecombot, feishu, lark, slack, workflow, workflows, tgram, discord, mmost, mmosts, rocket, rockets, gchat, twilio, ntfy, ntfys, bark, barks, schan, pushplus, pagerduty, mailto, mailtos
+              callout.toml:5:11
+                5 | apprise = ***
+                  |           ^^^
+              help: the reference of the configuration lists the addresses that Callout understands; write kind = "…" and its settings for anything else
+
+            error: channels.c.apprise names several targets; write a channel for each, and list them in receivers
+              callout.toml:7:11
+                7 | apprise = ***
+                  |           ^^^
+              help: the reference of the configuration lists the addresses that Callout understands; write kind = "…" and its settings for anything else
+
+            error: channels.d.access_token stands in the Apprise address too
+              callout.toml:10:1
+                10 | access_token …
+                   | ^^^^^^^^^^^^
+              help: take it out here or there
+
+            error: unknown key `keywrod` in channels.d
+              callout.toml:11:1
+                11 | keywrod …
+                   | ^^^^^^^
+              help: did you mean `keyword`?
+
+            error: channels.e.apprise is no Apprise address; write one such as "ntfys://…"
+              callout.toml:13:11
+                13 | apprise = ***
+                   |           ^^^
+              help: the reference of the configuration lists the addresses that Callout understands; write kind = "…" and its settings for anything else
+
+            error: channels.f.key has to begin with SCT, or with sctp, a number and t; it is the key alone
+              callout.toml:15:11
+                15 | apprise = ***
+                   |           ^^^
+              help: The SendKey, which begins with SCT, or with sctp and a number.
+
+            error: channels.f.rate: "fast" is not a rate; write it like "20/min", "5/s" or "5/s, 100/min" (at most 1000 in a window), or "none"
+              callout.toml:16:8
+                16 | rate = "fast"
+                   |        ^^^^^^
+              help: write a rate such as "20/min", or "none"
+
+            error: channels.g.apprise is a whole number
+              callout.toml:18:1
+                18 | apprise …
+                   | ^^^^^^^
+              help: it has to be "literal", { env = "NAME" } or { file = "path" }
+
+            error: channels.h.apprise has the option `verify`, which Callout does not honour; leave it out
+              callout.toml:20:11
+                20 | apprise = ***
+                   |           ^^^
+              help: the reference of the configuration lists the addresses that Callout understands; write kind = "…" and its settings for anything else
         "#]],
     );
 }

@@ -295,3 +295,45 @@ fn wrong_types_are_named_without_the_value() {
     "#]],
     );
 }
+
+#[test]
+fn a_channel_says_all_that_is_wrong_with_it_at_once() {
+    check_with(
+        "[channels.mail]\nkind = \"email\"\nsmtp = \"mail.example.com:25\"\nfrom = \"nobody\"\nto = []\npassword = { env = \"UNSET\" }\n",
+        expect![[r#"
+            error: channels.mail.smtp has to begin with smtp:// or smtps://
+              callout.toml:3:8
+                3 | smtp = ***
+                  |        ^^^
+              help: The server: smtp://[user@]host[:port] with STARTTLS, port 587 by default, or smtps://... with TLS from the start, port 465. A user name or password has its special characters percent-encoded, such as %40 for @.
+
+            error: channels.mail.from has to be like Ops <ops@example.com>
+              callout.toml:4:8
+                4 | from = ***
+                  |        ^^^
+              help: Who writes, such as Callout <alerts@example.com>.
+
+            error: channels.mail.to has to be a text or a list of texts, none of them empty
+              callout.toml:5:6
+                5 | to = ***
+                  |      ^^^
+              help: Who reads, at most 50, such as Ops <ops@example.com>; each sees the others.
+
+            error: channels.mail.password: environment variable UNSET is not set
+              callout.toml:6:12
+                6 | password = { env = "UNSET" }
+                  |            ^^^^^^^^^^^^^^^^^
+              help: set UNSET, or use { file = "path" }
+        "#]],
+    );
+    check_warnings(
+        &format!("{GOOD}[channels.lines]\nkind = \"file\"\npath = \"/nowhere/x.jsonl\"\n[receivers.lines]\nchannels = [\"lines\"]\n[[routes]]\nto = [\"lines\"]\n").replacen("[[routes]]\nto = [\"ops\"]\n", "", 1),
+        expect![[r#"
+            channels.lines.path is in a folder that does not exist
+              callout.toml:11:1
+                11 | path …
+                   | ^^^^
+              help: The file; made if it is missing, readable by the worker's user alone. Its folder has to exist.
+        "#]],
+    );
+}

@@ -20,3 +20,20 @@ fn an_account_goes_by_its_name_or_else_by_its_number() {
 fn whoever_runs_the_tests_has_a_name() {
     assert!(login_name().is_some_and(|name| !name.is_empty()));
 }
+
+#[test]
+fn the_environment_names_the_language() {
+    for (set, locale) in [
+        (vec![], Locale::English),
+        (vec![("LANG", "zh_CN.UTF-8")], Locale::Chinese),
+        (vec![("LANG", "zh")], Locale::Chinese),
+        (vec![("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")], Locale::English),
+        (vec![("LANG", "C.UTF-8"), ("LC_MESSAGES", "zh-TW"), ("LC_ALL", "")], Locale::Chinese),
+        (vec![("LANG", "zhuang")], Locale::English),
+    ] {
+        let look = |name: &str| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        assert_eq!(locale_of(&look), locale, "{set:?}");
+    }
+}

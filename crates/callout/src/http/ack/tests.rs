@@ -251,7 +251,7 @@ fn a_resolved_alert_says_by_whom_and_offers_nothing() {
     let mut alert = alert();
     alert.timer = escalation::step(&alert.timer, Event::Stopped, &alert.policy, at(1)).unwrap();
     for (deed, english, chinese) in [
-        (deed("Ada", Via::Command), "Resolved by Ada", "已由 Ada 解决"),
+        (deed("Ada", Via::Command), "Resolved by Ada", "Ada 已解决"),
         (deed("monitor", Via::Message), "The system that reported this", "上报方表示问题已解决"),
         (deed("callout", Via::Message), "The system that reported this", "上报方表示问题已解决"),
     ] {
@@ -516,7 +516,7 @@ fn nobody_is_said_to_be_told_whom_that_step_did_not_reach() {
     let text = read(&shown(&story, &alert, Locale::English));
     has(&text, &["First: told ops, 值班\n", "Nobody had acknowledged: lead not reached\n"]);
     has(&text, &["told ops, 值班 (not reached), lead (not yet reached) · round 2\n"]);
-    has(&read(&shown(&story, &alert, Locale::Chinese)), &["无人确认，lead 未送达"]);
+    has(&read(&shown(&story, &alert, Locale::Chinese)), &["无人确认，通知 lead，未送达"]);
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn what_opens_later_is_not_open_since_then() {
     has(&text, &["First: ops, 值班 to be told"]);
     has_not(&text, &["since", "lasted", "told ops"]);
     let text = read(&shown(&story, &alert, Locale::Chinese));
-    has(&text, &["将于", "触发", "5 分钟后触发", "首先：待通知 ops、值班"]);
+    has(&text, &["将于", "触发", "5 分钟后触发", "第 1 步：待通知 ops、值班"]);
     has_not(&text, &["自", "已持续", "已通知"]);
 }
 

@@ -41,7 +41,7 @@ table! {
     nobody_has_it: "Nobody has this yet", "还没有人接手";
     nobody_has_it_at_all: "Nobody has this, and nobody is left to tell", "没有人接手，也没有其他人可以通知了";
     has_it: "{name} has this", "{name} 已接手";
-    over: "Resolved by {name}", "已由 {name} 解决";
+    over: "Resolved by {name}", "{name} 已解决";
     over_by_itself: "The system that reported this says it is over", "上报方表示问题已解决";
     superseded: "A newer alert for the same problem took its place", "同一问题已有新的告警，取代了这一条";
 
@@ -90,7 +90,7 @@ table! {
     show_all: "Show all", "显示全部";
     cut: "The rest is in the message.", "其余内容见原消息。";
     history: "What happened", "处理记录";
-    told_first: "First: {what}", "首先：{what}";
+    told_first: "First: {what}", "第 1 步：{what}";
     told_due: "Nobody had acknowledged: {what}", "无人确认，{what}";
     told_unreachable: "Nobody could be reached: {what}", "前一组无法送达，{what}";
     told_pushed: "Help was asked for: {what}", "手动升级，{what}";
@@ -98,7 +98,7 @@ table! {
     told_nobody: "Nobody was left to tell", "没有其他人可以通知了";
     told: "told {names}", "已通知 {names}";
     telling: "{names} to be told", "待通知 {names}";
-    missed: "{names} not reached", "{names} 未送达";
+    missed: "{names} not reached", "通知 {names}，未送达";
     not_yet_reached: "{name} (not yet reached)", "{name}（尚未送达）";
     not_reached: "{name} (not reached)", "{name}（未送达）";
     round: "round {n}", "第 {n} 轮";

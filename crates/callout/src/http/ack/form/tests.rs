@@ -50,6 +50,18 @@ fn a_wish_needs_a_known_action_and_a_name() {
     assert!(typed("ack", "Ada", &"记".repeat(NOTE_CHARS_MAX)).is_ok());
 }
 
+#[tokio::test]
+async fn the_button_of_a_telephone_sends_what_the_form_does() {
+    // As `callout-channels/src/tests/push.rs` wants it of ntfy.
+    let request = Request::post("/a/x")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body("action=ack&name=ntfy".into())
+        .unwrap();
+    assert!(!is_foreign(request.headers(), "https://callout.example.com"));
+    let wish = read(request).await.unwrap().wish().unwrap();
+    assert_eq!((wish.answer, wish.by.as_str()), (Answer::Acknowledge, "ntfy"));
+}
+
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
