@@ -56,7 +56,7 @@ pub fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     let now = SystemClock.now();
     let message = match &args.file {
         Some(file) => read(file)?,
-        None => test_message("preview", name, config.directory.locale, now),
+        None => test_message("preview", name, config.directory.locale),
     };
     let id = MessageId::new(now, SystemClock.entropy());
     let ask = (args.ask || message.require_ack).then(|| ask(&config, id, now));

@@ -16,7 +16,6 @@ use callout_core::level::Level;
 use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::outcome::Outcome;
-use callout_core::time::Timestamp;
 use callout_store::clock::{Clock as _, SystemClock};
 use serde_json::json;
 use std::path::Path;
@@ -41,7 +40,7 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     let (name, channel) = channel(&config, &args.channel, "test")?;
     let transport = Transport::new(config.http.clone()).context("there is no HTTP client")?;
     let started = SystemClock.now();
-    let message = message("test", name, config.directory.locale, started);
+    let message = message("test", name, config.directory.locale);
     let mentions = Mentions::default();
     let id = MessageId::new(started, SystemClock.entropy());
     let zone = config.zone();
@@ -102,14 +101,13 @@ pub(super) fn channel<'a>(
     })
 }
 
-/// A message that says that it is a test.
-pub(super) fn message(verb: &str, name: &ChannelName, locale: Locale, at: Timestamp) -> Message {
-    let at = print::local(at);
+/// A message that says that it is a test. When it was sent stands below every message.
+pub(super) fn message(verb: &str, name: &ChannelName, locale: Locale) -> Message {
     let mut message =
         Message::new(Level::Info, locale.pick("Callout test message", "Callout 测试消息"));
     message.body = locale.pick(
-        format!("Sent by `callout {verb} {name}` at {at}."),
-        format!("由 `callout {verb} {name}` 于 {at} 发送。"),
+        format!("Sent by `callout {verb} {name}`."),
+        format!("由 `callout {verb} {name}` 发送。"),
     );
     message
 }
@@ -141,8 +139,8 @@ mod tests {
         let told = |locale| report(&name, &outcome, Duration::from_millis(1500), locale);
         assert_eq!(told(Locale::English), "ops: transient after 1.5s: 503: busy");
         assert_eq!(told(Locale::Chinese), "ops：暂时失败，用时 1.5s：503: busy");
-        let said = message("test", &name, Locale::Chinese, Timestamp::EPOCH);
+        let said = message("test", &name, Locale::Chinese);
         assert_eq!(said.title, "Callout 测试消息");
-        assert_eq!(said.body, "由 `callout test ops` 于 1970-01-01 00:00:00 UTC 发送。");
+        assert_eq!(said.body, "由 `callout test ops` 发送。");
     }
 }
