@@ -66,32 +66,32 @@ const GONE: (&str, &str) = (
 );
 
 static ADVICE: &[Advice] = &[
-    advice("10015", GONE),
-    advice("50027", GONE),
-    advice("401", GONE),
-    advice("404", GONE),
-    advice(
+    Advice::of_code("10015", GONE),
+    Advice::of_code("50027", GONE),
+    Advice::of_code("401", GONE),
+    Advice::of_code("404", GONE),
+    Advice::of_code(
         "10003",
         (
             "The channel or thread is gone: check `thread_id`, or make a webhook in another channel.",
             "频道或子区已不存在：请检查 thread_id，或在其他频道新建 Webhook。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "220001",
         (
             "The webhook belongs to a forum, which takes messages in threads only: set `thread_id`.",
             "该 Webhook 属于论坛频道，只能发到帖子里：请设置 thread_id。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "50083",
         (
             "The thread is archived: open it again, or set `thread_id` to another one.",
             "该子区已归档：请重新打开，或把 thread_id 改为其他子区。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "240000",
         (
             "Discord blocks a link in this message: see whether the public address or a link in it is on its list of harmful ones.",
@@ -99,10 +99,6 @@ static ADVICE: &[Advice] = &[
         ),
     ),
 ];
-
-const fn advice(code: &'static str, (english, chinese): (&'static str, &'static str)) -> Advice {
-    Advice { code, says: "", english, chinese }
-}
 
 /// The most UTF-16 units above the embed, in its title, in its text, and in all of its texts together.
 const CONTENT_UNITS_MAX: usize = 2000;

@@ -83,54 +83,54 @@ const POLICY: (&str, &str) = (
 );
 
 const ADVICE: &[Advice] = &[
-    advice("invalid_auth", TOKEN),
-    advice("not_authed", TOKEN),
-    advice("account_inactive", TOKEN),
-    advice("token_revoked", TOKEN),
-    advice("token_expired", TOKEN),
-    advice(
+    Advice::of_code("invalid_auth", TOKEN),
+    Advice::of_code("not_authed", TOKEN),
+    Advice::of_code("account_inactive", TOKEN),
+    Advice::of_code("token_revoked", TOKEN),
+    Advice::of_code("token_expired", TOKEN),
+    Advice::of_code(
         "missing_scope",
         (
             "The bot token lacks a scope: add chat:write under OAuth & Permissions and install the app again.",
             "bot token 缺少权限：请在 OAuth & Permissions 中添加 chat:write，然后重新安装应用。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "not_in_channel",
         (
             "The app is not in the channel: type /invite @ and the app's name there.",
             "应用不在该频道中：请在频道里输入 /invite @应用名 邀请它加入。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "channel_not_found",
         (
             "Slack knows no such channel: set `channel` to its id (at the end of the channel's details), and invite the app if the channel is private.",
             "Slack 找不到该频道：请把 channel 设为频道 ID（见频道详情底部）；如果是私有频道，还要先邀请应用加入。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "is_archived",
         (
             "The channel is archived: unarchive it, or set `channel` to another one.",
             "该频道已归档：请取消归档，或把 channel 改为其他频道。",
         ),
     ),
-    advice(
+    Advice::of_code(
         "messages_tab_disabled",
         (
             "The app takes no direct messages: switch on the messages tab under App Home.",
             "该应用未开启私信：请在 App Home 中打开 Messages Tab。",
         ),
     ),
-    advice("restricted_action", POLICY),
-    advice("restricted_action_read_only_channel", POLICY),
-    advice("no_permission", POLICY),
-    advice("access_denied", POLICY),
-    advice("ekm_access_denied", POLICY),
-    advice("team_access_not_granted", POLICY),
-    advice("org_login_required", POLICY),
-    advice(
+    Advice::of_code("restricted_action", POLICY),
+    Advice::of_code("restricted_action_read_only_channel", POLICY),
+    Advice::of_code("no_permission", POLICY),
+    Advice::of_code("access_denied", POLICY),
+    Advice::of_code("ekm_access_denied", POLICY),
+    Advice::of_code("team_access_not_granted", POLICY),
+    Advice::of_code("org_login_required", POLICY),
+    Advice::of_code(
         "404",
         (
             "There is no Web API at this address: check `endpoint`, or leave it out.",
@@ -138,10 +138,6 @@ const ADVICE: &[Advice] = &[
         ),
     ),
 ];
-
-const fn advice(code: &'static str, (english, chinese): (&'static str, &'static str)) -> Advice {
-    Advice { code, says: "", english, chinese }
-}
 
 const ENDPOINT: &str = "https://slack.com/api/";
 /// How far Slack's clock and ours may be apart when it calls, in seconds.

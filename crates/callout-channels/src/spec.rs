@@ -73,6 +73,14 @@ pub struct Advice {
 }
 
 impl Advice {
+    /// What to do about a code, whatever its text says: in English, and in Chinese.
+    pub(crate) const fn of_code(
+        code: &'static str,
+        (english, chinese): (&'static str, &'static str),
+    ) -> Self {
+        Self { code, says: "", english, chinese }
+    }
+
     /// The first of `all` that fits `reason`.
     pub fn find(all: &[Self], reason: &Reason, locale: Locale) -> Option<&'static str> {
         let code = reason.code.as_deref().unwrap_or_default();
