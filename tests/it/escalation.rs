@@ -257,7 +257,7 @@ async fn nothing_fires_for_an_alert_taken_long_ago_whatever_the_clock_does() {
     let start = stage.clock.now();
     for at in [start + 120 * DAY, start, callout_core::time::Timestamp::EPOCH, start + 20_000 * DAY]
     {
-        stage.clock.set(at);
+        stage.clock.step(at);
         stage.crash().await;
         stage.idle().await;
     }
@@ -270,7 +270,7 @@ async fn a_clock_set_back_delays_no_step_beyond_its_wait() {
     let stage = night(0).await;
     stage.enqueue(Level::Critical, "disk full").await;
     stage.advance(minutes(2)).await;
-    stage.clock.set(
+    stage.clock.step(
         callout_core::time::Timestamp::from_unix_ms(stage.clock.now().unix_ms() - 3_600_000)
             .unwrap(),
     );

@@ -1,6 +1,6 @@
 //! Every way a provider can misbehave ends in the right state, and none in "accepted" without proof.
 
-use crate::stage::sink::{Reply, json};
+use crate::stage::sink::{Reply, Then, json};
 use crate::stage::{Stage, seconds, way};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -104,6 +104,45 @@ async fn a_provider_that_hangs_delays_no_other_channel() {
 }
 
 #[tokio::test]
+async fn fifty_providers_that_hang_and_twenty_that_drip_delay_nobody_else() {
+    let names: Vec<&'static str> = (0..70).map(|n| &*format!("sick{n}").leak()).collect();
+    let ways = names.iter().map(|name| way(name, "webhook")).chain([way("well", "webhook")]);
+    let stage = Stage::new(ways.collect()).await;
+    let dripping = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_vec();
+    for (n, name) in names.iter().enumerate() {
+        let drips = Reply::Bytes(dripping.clone(), Then::Drip(b"x"));
+        stage.sink.always(name, if n < 50 { Reply::Silence } else { drips });
+    }
+    let to = async |name: &str, title: String| {
+        let mut message = Message::new(Level::Critical, title);
+        message.to = vec![name.into()];
+        stage.enqueue_message(message).await
+    };
+    let start = stage.clock.now();
+    // More than each of them has permits for.
+    for n in 0..6 {
+        for name in &names {
+            to(name, format!("message {n}")).await;
+        }
+    }
+    for name in &names {
+        stage.sink.has_received(name, 4).await;
+    }
+    let mut ids = Vec::new();
+    for n in 1..=30 {
+        ids.push(to("well", format!("message {n}")).await);
+        stage.sink.has_received("well", n).await;
+    }
+    // No time has passed, and each message took one request.
+    assert_eq!(stage.clock.now(), start);
+    assert_eq!(stage.sink.count("well"), 30);
+    // What was answered is written down too; the last may still be on its way there.
+    for id in &ids[..29] {
+        assert_eq!(stage.attempts(*id).await, ["well accepted 200"]);
+    }
+}
+
+#[tokio::test]
 async fn a_channel_that_keeps_failing_is_left_alone_but_for_a_probe() {
     let stage = Stage::new(vec![way("sick", "webhook"), way("spare", "webhook")]).await;
     stage.sink.always("sick", json(500, ""));
@@ -135,7 +174,20 @@ async fn a_channel_that_keeps_failing_is_left_alone_but_for_a_probe() {
 
 #[tokio::test]
 async fn damaged_rows_are_set_aside_and_reported_and_the_rest_flows() {
-    let damages = ["wait = 'nonsense'", "channel = 'no name!'", "receiver = ''", "state = 'redy'"];
+    let damages = [
+        "wait = 'nonsense'",
+        "channel = 'no name!'",
+        "receiver = ''",
+        "state = 'redy'",
+        // What can be read, and is not what was written.
+        "channel = 'desk'",
+        "receiver = 'desk'",
+        "message_seq = 1",
+        "ready_at = ready_at - 1",
+        "expires_at = expires_at + 1",
+        "attempt = 1",
+        "checksum = checksum + 1",
+    ];
     for damage in damages {
         let stage = Stage::new(vec![way("hook", "webhook")]).await;
         let mut ids = Vec::new();
@@ -152,14 +204,43 @@ async fn damaged_rows_are_set_aside_and_reported_and_the_rest_flows() {
         assert_eq!(damaged.unwrap(), 1);
         drop(database);
         stage.advance(seconds(60)).await;
-        assert_eq!(stage.stands(ids[0]).await, "accepted accepted hook", "{damage}");
+        if !damage.starts_with("message_seq") {
+            assert_eq!(stage.stands(ids[0]).await, "accepted accepted hook", "{damage}");
+        }
         assert_eq!(stage.stands(ids[2]).await, "accepted accepted hook", "{damage}");
         if damage.starts_with("state") {
             continue; // Nothing finds such a row but somebody who looks at its message.
         }
+        if damage.starts_with("message_seq") {
+            assert_eq!(
+                stage.sink.count("hook"),
+                2,
+                "it is not known whose it is, and nobody gets it"
+            );
+            continue;
+        }
         assert_eq!(stage.stands(ids[1]).await, "dead dead unreadable", "{damage}");
         assert_eq!(stage.sink.count("desk"), 1, "{damage}");
     }
+}
+
+#[tokio::test]
+async fn a_message_that_changed_after_it_was_planned_is_not_sent() {
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    let database = callout_client::rusqlite::Connection::open(stage.database()).unwrap();
+    let insert = "INSERT INTO callout_message (id, level, title, body, delay_ms, created_at)
+                  VALUES ('018bcfe5-6800-7000-8000-00000000000a', 'error', 'disk', 'full', 60000, 1700000000000)";
+    database.execute(insert, []).unwrap();
+    let id = "018bcfe5-6800-7000-8000-00000000000a".parse().unwrap();
+    // Whatever else there is to do, it finds the message of the other program too.
+    stage.enqueue(Level::Info, "before").await;
+    stage.idle().await;
+    let changed =
+        database.execute("UPDATE callout_message SET body = 'fulm' WHERE body = 'full'", []);
+    assert_eq!(changed.unwrap(), 1);
+    stage.advance(seconds(61)).await;
+    assert_eq!(stage.stands(id).await, "dead dead hook");
+    assert_eq!((stage.sink.count("hook"), stage.sink.count("desk")), (1, 1));
 }
 
 #[tokio::test]

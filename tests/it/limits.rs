@@ -1,6 +1,6 @@
 //! Limits are never exceeded and never lose a message.
 
-use crate::stage::sink::json;
+use crate::stage::sink::{Reply, json};
 use crate::stage::{Stage, Way, minutes, seconds, way};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -71,8 +71,86 @@ async fn a_clock_that_is_set_back_blocks_a_channel_for_one_window_at_most() {
         stage.enqueue(Level::Info, &format!("before {n}")).await;
     }
     stage.idle().await;
-    stage.clock.set(callout_core::time::Timestamp::from_unix_ms(1_600_000_000_000).unwrap());
+    stage.clock.step(callout_core::time::Timestamp::from_unix_ms(1_600_000_000_000).unwrap());
     let id = stage.enqueue(Level::Info, "after").await;
     stage.advance(minutes(1)).await;
     assert_eq!(stage.stands(id).await, "accepted accepted hook");
+}
+
+/// Whoever asks for patience this way gets it, from the whole channel.
+async fn check_patience(status: u16, header: &str, seconds_later: u64) {
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    let wait = vec![("retry-after", header.to_owned())];
+    stage.sink.will("hook", [Reply::Answer(status, wait, String::new())]);
+    let first = stage.enqueue(Level::Critical, "first").await;
+    stage.idle().await;
+    let second = stage.enqueue(Level::Critical, "second").await;
+    stage.advance(seconds(seconds_later) - std::time::Duration::from_millis(1)).await;
+    assert_eq!(stage.sink.count("hook"), 1, "{status} {header}");
+    // From then on the channel may be used; the one that was refused waits a little longer at random.
+    stage.advance(std::time::Duration::from_millis(1)).await;
+    assert!(stage.sink.count("hook") >= 2, "{status} {header}");
+    stage.advance(seconds(60)).await;
+    for id in [first, second] {
+        assert_eq!(stage.stands(id).await, "accepted accepted hook", "{status} {header}");
+    }
+    assert_eq!(stage.sink.count("hook"), 3, "{status} {header}");
+}
+
+#[tokio::test]
+async fn a_provider_is_not_asked_before_the_time_it_names_in_seconds_or_as_a_date() {
+    // The stage begins at 22:13:20.
+    for (status, header, later) in [
+        (429, "7", 7),
+        (429, "Tue, 14 Nov 2023 22:13:29 GMT", 9),
+        (503, "7", 7),
+        (503, "Tue, 14 Nov 2023 22:13:29 GMT", 9),
+        (429, "Tue, 14 Nov 2023 22:13:19 GMT", 1),
+        (429, "soon", 30),
+        (429, "-1", 30),
+    ] {
+        check_patience(status, header, later).await;
+    }
+}
+
+#[tokio::test]
+async fn after_an_outage_one_probe_goes_first_and_the_limit_holds_throughout() {
+    let stage = Stage::new(vec![limited("20/min")]).await;
+    stage.sink.always("hook", json(500, ""));
+    for n in 0..100 {
+        let mut message = Message::new(Level::Info, format!("message {n}"));
+        message.ttl = Some(minutes(60));
+        stage.enqueue_message(message).await;
+    }
+    let mut by_second = Vec::new();
+    for _ in 0..300 {
+        stage.advance(seconds(1)).await;
+        by_second.push(stage.sink.count("hook"));
+    }
+    // Nobody knows yet that the provider is back: it gets one request, and no other until it has answered.
+    stage.sink.always("hook", Reply::Silence);
+    let before = stage.sink.count("hook");
+    stage.clock.set(stage.clock.now() + seconds(16));
+    stage.sink.has_received("hook", before + 1).await;
+    by_second.extend([before; 15]);
+    by_second.push(before + 1);
+    for n in 1..=3 {
+        let mut other = Message::new(Level::Info, "the worker goes on");
+        other.to = vec!["desk".into()];
+        stage.enqueue_message(other).await;
+        stage.sink.has_received("desk", n).await;
+    }
+    assert_eq!(stage.sink.count("hook"), before + 1);
+
+    stage.sink.recovers("hook");
+    stage.sink.hang_up();
+    for _ in 0..600 {
+        stage.advance(seconds(1)).await;
+        by_second.push(stage.sink.count("hook"));
+    }
+    for window in by_second.windows(61) {
+        assert!(window[60] - window[0] <= 20, "{window:?}");
+    }
+    let arrived = stage.sink.count("hook") - before - 1;
+    assert!(arrived >= 100, "everything arrives: {arrived}");
 }

@@ -13,18 +13,27 @@
 )]
 
 mod application;
+mod bench;
 mod browser;
 mod callback;
+mod clock;
 mod crash;
 mod delivery;
+#[cfg(target_os = "linux")]
+mod disk;
 mod escalation;
 mod faults;
+mod hostile;
+mod kills;
 mod limits;
 mod mail;
 mod page;
+#[cfg(target_os = "linux")]
+mod power;
 mod program;
 mod providers;
 mod restart;
+mod rot;
 mod stage;
 mod tidy;
 mod workers;

@@ -15,6 +15,7 @@ use callout_core::route::Route;
 use callout_core::secret::Secret;
 use callout_core::ticket::{Seal, TICKET_TTL, Ticket};
 use callout_core::time::Timestamp;
+use callout_store::clock::Reading;
 use callout_store::clock::{entropy, now};
 use callout_store::model::{
     Actor, Alert, Answer as Deed, AnswerRequest, Answered, JournalEntry, NewMessage, PlanRequest,
@@ -91,7 +92,13 @@ impl Desk {
         let id = MessageId::new(created_at, entropy());
         store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
         let (directory_now, entropy) = (directory.clone(), entropy());
-        let ask = PlanRequest { now: created_at, directory: directory_now, limit: 10, entropy };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now: created_at,
+            directory: directory_now,
+            limit: 10,
+            entropy,
+        };
         assert_eq!(store.plan(ask).await.unwrap().planned, 1);
         let served = Served::start(&folder).await;
         sink.has_received("hook", 1).await;
@@ -119,7 +126,13 @@ impl Desk {
         // The program may plan it first, and has no escalation policy.
         message.require_ack = true;
         self.store.enqueue(vec![NewMessage { id, created_at, message }]).await.unwrap();
-        let ask = PlanRequest { now: created_at, directory, limit: 10, entropy: entropy() };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now: created_at,
+            directory,
+            limit: 10,
+            entropy: entropy(),
+        };
         self.store.plan(ask).await.unwrap();
         in_time(async {
             while self.store.story(id.to_string()).await.unwrap().unwrap().alert.is_none() {}

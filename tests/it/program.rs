@@ -12,12 +12,18 @@ use tokio::net::TcpStream;
 pub(crate) fn callout() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--workspace", "--bins"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(built.success());
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--locked", "--workspace", "--bins"]);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        // What cargo tells a test about itself would make it build anew every crate that asks for it.
+        let told = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_PKG") || name.starts_with("CARGO_MANIFEST")
+        });
+        for name in told {
+            build.env_remove(name);
+        }
+        assert!(build.status().unwrap().success());
         let test = std::env::current_exe().unwrap();
         let program = test.parent().unwrap().parent().unwrap().join("callout");
         assert!(program.exists(), "{}", program.display());
@@ -96,6 +102,8 @@ pub(crate) struct Served {
     pub(crate) child: tokio::process::Child,
     pub(crate) address: String,
     said: Arc<std::sync::Mutex<String>>,
+    // A program whose files are removed ends.
+    _folder: Folder,
 }
 
 impl Served {
@@ -127,7 +135,7 @@ impl Served {
                 log.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        Self { child, address: address.unwrap(), said }
+        Self { child, address: address.unwrap(), said, _folder: folder.clone() }
     }
 
     /// Everything it has said so far.

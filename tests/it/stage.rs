@@ -5,6 +5,8 @@ pub(crate) mod clock;
 #[expect(dead_code, reason = "these tests need no TLS and little of the script")]
 #[path = "../../crates/callout-channels/src/tests/direct/sink.rs"]
 pub(crate) mod mail;
+#[cfg(target_os = "linux")]
+pub(crate) mod preload;
 pub(crate) mod provider;
 pub(crate) mod sink;
 
@@ -101,7 +103,8 @@ fn those(ways: &[Way], are: fn(&Spec) -> bool) -> BTreeSet<ChannelName> {
 
 impl Stage {
     /// A stage with the given channels, all of them in order the chain of receiver `ops`, which hears
-    /// everything. The operator's receiver is `desk`, with a channel of the same name.
+    /// everything; each is a receiver of its own name too. The operator's receiver is `desk`, with a channel of
+    /// the same name.
     pub(crate) async fn new(ways: Vec<Way>) -> Self {
         Self::build(ways, None).await
     }
@@ -126,6 +129,7 @@ impl Stage {
             mention: vec![],
         };
         let mut receivers = vec![receiver("ops", &ways)];
+        receivers.extend(ways.iter().map(|way| receiver(way.name, std::slice::from_ref(way))));
         for name in ["desk", "lead", "boss"] {
             receivers.push(receiver(name, &[way(name, "webhook")]));
             ways.push(way(name, "webhook"));

@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 }
 
 /// All files below `folder` with one of the endings, by their path from the root.
-fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn files(folder: &str, endings: &[&str]) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

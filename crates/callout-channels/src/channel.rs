@@ -130,7 +130,7 @@ impl Outgoing<'_> {
 }
 
 /// Whom a message mentions on one channel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Mentions {
     /// Everybody in the room.
     pub all: bool,

@@ -22,14 +22,16 @@ use std::time::Duration;
 pub const FOLLOW_UPS_MAX: usize = 12;
 /// How long all requests that follow one accepted message may take together.
 ///
-/// One request and these together end before a worker that was told to stop gives up waiting.
+/// The message, logging in included, and these together end before a worker that was told to stop gives up
+/// waiting.
 pub const FOLLOW_UPS_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// One configured way out, ready to be used.
 #[derive(Debug)]
 pub struct Channel {
     spec: &'static Spec,
-    secrets: Vec<Secret>,
+    /// Hides the credentials of the settings.
+    mask: Mask,
     speaker: Speaker,
 }
 
@@ -61,18 +63,23 @@ impl Channel {
         };
         let checked = settings::check(row.spec, settings);
         let settings = checked.settings.clone();
-        let secrets = settings::secrets(row.spec, &settings);
+        let mask = Mask::new(&settings::secrets(row.spec, &settings), None);
         let speaker = match row.build {
             Build::Http(build) => build(settings).map(Speaker::Http),
             Build::Direct(build) => build(settings).map(Speaker::Direct),
         };
         match speaker {
             Ok(speaker) if checked.problems.is_empty() => {
-                Ok(Self { spec: row.spec, secrets, speaker })
+                Ok(Self { spec: row.spec, mask, speaker })
             }
             Ok(_) => Err(checked.problems),
             Err(found) => Err(checked.and(found)),
         }
+    }
+
+    /// A channel of a kind that is not in the registry. For tests that play the provider themselves.
+    pub fn of(spec: &'static Spec, speaker: Box<dyn DirectChannel>) -> Self {
+        Self { spec, mask: Mask::new(&[], None), speaker: Speaker::Direct(speaker) }
     }
 
     /// What is known about channels of this kind.
@@ -171,7 +178,7 @@ impl Channel {
 
     /// Hides the credentials of the settings and of `out`.
     pub(crate) fn mask(&self, out: &Outgoing<'_>) -> Mask {
-        Mask::new(&self.secrets, out.ask)
+        self.mask.clone().asking(out.ask)
     }
 
     #[cfg(test)]
@@ -217,16 +224,35 @@ impl Call<'_> {
         }
     }
 
-    /// Logs in where that is needed, once more if the token has become stale, and sends.
+    /// Sends, and logs in where that is needed: all of it in the time of one request.
     async fn exchange(&self, request: HttpRequest) -> Result<(HttpResponse, Mask), Outcome> {
         let Some(login) = self.http.login() else { return self.once(request, None).await };
+        let (limit, mut under_way) = (self.transport.timeout(), false);
+        let done = self.logged_in(login, request, &mut under_way);
+        tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
+            let reason = Reason::text(format!("no answer within {limit:?}, logging in included"));
+            Err(if under_way { Outcome::Unknown(reason) } else { Outcome::Transient(reason) })
+        })
+    }
+
+    /// Logs in, once more if the token has become stale, and sends. `under_way` says whether the message
+    /// has left and may have been heard.
+    async fn logged_in(
+        &self,
+        login: &(dyn Login + Sync),
+        request: HttpRequest,
+        under_way: &mut bool,
+    ) -> Result<(HttpResponse, Mask), Outcome> {
         let token = self.token(login, None).await?;
         let authorized = login.authorize(request.clone(), &token);
+        *under_way = true;
         let (answer, mask) = self.once(authorized, Some(&token)).await?;
         if !login.is_stale(&answer) {
             return Ok((answer, mask));
         }
+        *under_way = false;
         let token = self.token(login, Some(&token)).await?;
+        *under_way = true;
         self.once(login.authorize(request, &token), Some(&token)).await
     }
 

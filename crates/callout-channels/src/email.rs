@@ -177,6 +177,8 @@ static ADVICE: &[Advice] = &[
 /// How large a letter can become: three times the message as text and twelve times as HTML, where all
 /// of it is escaped, images even twice.
 const LETTER_BYTES_MAX: usize = 16 * MESSAGE_BYTES_MAX;
+/// How long handing a letter over may take, so that saying goodbye has its time too.
+const LETTER_TIMEOUT: Duration = ATTEMPT_TIMEOUT.saturating_sub(wire::GOODBYE_TIMEOUT);
 /// The most recipients: each costs a round trip within one attempt.
 const RECIPIENTS_MAX: usize = 50;
 
@@ -203,7 +205,7 @@ pub(crate) struct Email {
 
 /// Makes a mail channel from settings.
 pub(crate) fn build(settings: Json) -> Result<Box<dyn DirectChannel>, Vec<Problem>> {
-    Ok(Box::new(email(settings, ATTEMPT_TIMEOUT)?))
+    Ok(Box::new(email(settings, LETTER_TIMEOUT)?))
 }
 
 /// A mail channel that gives up after `timeout`.

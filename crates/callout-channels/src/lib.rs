@@ -19,6 +19,7 @@ pub mod channel;
 mod deliver;
 pub mod direct;
 mod fit;
+pub mod floor;
 mod guard;
 pub mod login;
 mod mask;

@@ -131,6 +131,11 @@ impl Transport {
         &self.tokens
     }
 
+    /// How long one request may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Sends `request` once and reads the whole answer.
     ///
     /// # Errors

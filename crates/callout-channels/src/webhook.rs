@@ -11,20 +11,26 @@
 //! A native body stays untouched and nothing can follow it, so what it leaves unsaid goes into the
 //! header `callout-ack`, which the signature does not cover.
 
-use crate::channel::{Ask, HttpChannel, HttpRequest, HttpResponse, Outgoing, Refused};
+use crate::channel::{Ask, HttpChannel, HttpRequest, HttpResponse, Mentions, Outgoing, Refused};
 use crate::render::{PLAIN_UNITS_MAX, rfc3339};
 use crate::spec::{Field, Problem, Spec, Value};
 use crate::{fit, settings, sign};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use callout_core::message::MESSAGE_BYTES_MAX;
+use callout_core::id::MessageId;
+use callout_core::level::Level;
+use callout_core::message::{Attachment, Link, MESSAGE_BYTES_MAX};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::secret::Secret;
 use callout_core::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+
+/// What a message is called in the envelope.
+const TYPE: &str = "callout.message";
 
 pub(crate) static SPEC: Spec = Spec {
     kind: "webhook",
@@ -50,7 +56,7 @@ pub(crate) static SPEC: Spec = Spec {
         },
     ],
     rate: "none",
-    types: &["callout.message"],
+    types: &[TYPE],
     native: true,
     body_bytes_max: MESSAGE_BYTES_MAX + ENVELOPE_BYTES,
     mentions: "passed on as data",
@@ -159,11 +165,11 @@ fn header_problem(name: &str, value: &Secret) -> Option<Problem> {
 
 impl HttpChannel for Webhook {
     fn request(&self, out: &Outgoing<'_>, at: Timestamp) -> Result<HttpRequest, Refused> {
-        let body = match out.native(&SPEC)? {
-            Some(native) => native.clone(),
-            None => envelope(out),
+        let url = self.url.clone();
+        let mut request = match out.native(&SPEC)? {
+            Some(native) => HttpRequest::post_json(url, native)?,
+            None => HttpRequest::post_json(url, &envelope(out))?,
         };
-        let mut request = HttpRequest::post_json(self.url.clone(), &body)?;
         if request.body.len() > SPEC.body_bytes_max {
             return Err(Refused(Reason::text("the message is larger than any message may be")));
         }
@@ -208,36 +214,72 @@ impl HttpChannel for Webhook {
 /// How much of an answer is kept.
 const ANSWER_BYTES_KEPT: usize = 200;
 
-/// The message as data, for whoever reads it by program.
-pub(crate) fn envelope(out: &Outgoing<'_>) -> Json {
+/// The message as data, for whoever reads it by program. The fields stand in the order of the alphabet.
+#[derive(Serialize)]
+pub(crate) struct Envelope<'a> {
+    data: Data<'a>,
+    timestamp: String,
+    r#type: &'static str,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<About>,
+    ack: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachments: Option<&'a [Attachment]>,
+    body: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_key: Option<Option<&'a str>>,
+    id: MessageId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a BTreeMap<String, String>>,
+    level: Level,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<&'a [Link]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mentions: Option<&'a Mentions>,
+    title: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct About {
+    id: MessageId,
+    standing: &'static str,
+}
+
+/// `out` as data; as plain text only what cannot be left out, cut.
+pub(crate) fn envelope<'a>(out: &Outgoing<'a>) -> Envelope<'a> {
     let message = out.message;
-    let mut data = json!({
-        "id": out.id,
-        "level": message.level,
-        "title": message.title,
-        "body": message.body,
-        "labels": message.labels,
-        "links": message.links,
-        "images": message.images,
-        "attachments": message.attachments,
-        "mentions": { "all": out.mentions.all, "ids": out.mentions.ids },
-        "dedup_key": message.dedup_key,
-        "ack": out.ask.map(ack),
-    });
-    if out.plain {
-        data = json!({
-            "id": out.id,
-            "level": message.level,
-            "title": fit::utf16(&message.title, PLAIN_UNITS_MAX),
-            "body": fit::utf16(&message.body, PLAIN_UNITS_MAX),
-            "ack": out.ask.map(ack),
-        });
+    let rich = !out.plain;
+    let text = |text: &'a str| {
+        if rich { Cow::Borrowed(text) } else { Cow::Owned(fit::utf16(text, PLAIN_UNITS_MAX)) }
+    };
+    let data = Data {
+        about: out.about.map(|about| About { id: about.id, standing: about.standing.name() }),
+        ack: out.ask.map(ack),
+        attachments: rich.then_some(&message.attachments),
+        body: text(&message.body),
+        dedup_key: rich.then_some(message.dedup_key.as_deref()),
+        id: out.id,
+        images: rich.then_some(&message.images),
+        labels: rich.then_some(&message.labels),
+        level: message.level,
+        links: rich.then_some(&message.links),
+        mentions: rich.then_some(out.mentions),
+        title: text(&message.title),
+    };
+    Envelope { data, timestamp: rfc3339(out.created_at), r#type: TYPE }
+}
+
+/// As JSON, on one line.
+impl fmt::Display for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
-    if let (Some(about), Some(data)) = (out.about, data.as_object_mut()) {
-        let about = json!({ "id": about.id, "standing": about.standing.name() });
-        data.insert("about".to_owned(), about);
-    }
-    json!({ "type": "callout.message", "timestamp": rfc3339(out.created_at), "data": data })
 }
 
 /// What is asked of the reader; without an address it can be done only by command.

@@ -13,6 +13,9 @@ use crate::words::words;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// After so many workers in a row have died in the middle of a try, the message is taken for the cause.
+pub const LOSSES_MAX: u32 = 3;
+
 /// Where a delivery stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -132,6 +135,8 @@ pub enum Cause {
     NoChannel,
     /// The stored message is damaged or breaks the rules, so there is nothing safe to send.
     Quarantined,
+    /// Every worker that tried it died in the middle of it: it would take down the next one too.
+    Poison,
 }
 
 /// The state's word without its contents.
@@ -173,7 +178,12 @@ words!(Wait {
     HandedBack = "handed_back",
     Replayed = "replayed",
 });
-words!(Cause { Rejected = "rejected", NoChannel = "no_channel", Quarantined = "quarantined" });
+words!(Cause {
+    Rejected = "rejected",
+    NoChannel = "no_channel",
+    Quarantined = "quarantined",
+    Poison = "poison",
+});
 
 /// Everything that can happen to a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,8 +192,9 @@ pub enum Event {
     Leased(Lease),
     /// A try ended.
     Attempted(Outcome),
-    /// The lease ended, or its worker died, and nobody knows how far the try got.
-    LeaseLost,
+    /// The lease ended, or its worker died, and nobody knows how far the try got. This many tries in a row
+    /// have ended so, with this one.
+    LeaseLost(u32),
     /// The worker stops and never began the try.
     HandedBack,
     /// `failover_at` has passed while the channel's limits kept it waiting.
@@ -273,7 +284,9 @@ pub fn step(state: &State, event: Event, given: &Given<'_>) -> Result<State, Ill
         (State::Leased { place, .. }, Event::Attempted(outcome)) => {
             Ok(after_attempt(outcome, place, given))
         }
-        (State::Leased { place, .. }, Event::LeaseLost) => Ok(after_loss(place, given)),
+        (State::Leased { place, .. }, Event::LeaseLost(in_a_row)) => {
+            Ok(after_loss(place, in_a_row, given))
+        }
         (State::Leased { place, .. }, Event::HandedBack) => {
             let place = Place { tries: place.tries.saturating_sub(1), ..place.clone() };
             Ok(State::Ready { at: now, wait: Wait::HandedBack, place })
@@ -343,15 +356,20 @@ fn is_worth_waiting(place: &Place, delay: Duration, given: &Given<'_>) -> bool {
     (in_time && works) || next_open(place, given).is_none()
 }
 
-/// The worker is gone, not the provider: no backoff, but the try counts, so that a message which
-/// kills its worker moves on. Where a duplicate is costly it moves on at once, for it may have arrived.
-fn after_loss(place: &Place, given: &Given<'_>) -> State {
+/// The worker is gone, not the provider: the first time without a pause. Then those that were on their way
+/// together are tried apart, so that the one that kills its workers is found and the others arrive. Where a
+/// duplicate is costly it moves on at once, for it may have arrived.
+fn after_loss(place: &Place, in_a_row: u32, given: &Given<'_>) -> State {
+    if in_a_row >= LOSSES_MAX {
+        return State::Dead { at: given.now, cause: Cause::Poison, place: place.clone() };
+    }
     if given.costly.contains(&place.channel) {
         return next(&softened(place), given);
     }
     let place = Place { attempt: place.attempt + 1, ..softened(place) };
-    match given.retry.delay_after(place.attempt, Jitter::FULL) {
-        Some(_) => State::Ready { at: given.now, wait: Wait::Abandoned, place },
+    match given.retry.delay_after(place.attempt, jitter(&place, given)) {
+        Some(_) if in_a_row <= 1 => State::Ready { at: given.now, wait: Wait::Abandoned, place },
+        Some(delay) => State::Ready { at: given.now + delay, wait: Wait::Abandoned, place },
         None => next(&place, given),
     }
 }
@@ -550,7 +568,7 @@ impl Event {
         match self {
             Self::Leased(_) => "leased",
             Self::Attempted(_) => "attempted",
-            Self::LeaseLost => "taken over",
+            Self::LeaseLost(_) => "taken over",
             Self::HandedBack => "handed back",
             Self::Overdue => "overdue",
             Self::Blocked(_) => "blocked",

@@ -48,7 +48,7 @@ impl FromStr for MessageId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self).map_err(|_| BadId { text: text.to_owned() })
+        Uuid::try_parse(text).map(Self).map_err(|_| BadId { text: quoted(text) })
     }
 }
 
@@ -73,7 +73,7 @@ impl FromStr for WorkerId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::try_parse(text).map(Self).map_err(|_| BadId { text: text.to_owned() })
+        Uuid::try_parse(text).map(Self).map_err(|_| BadId { text: quoted(text) })
     }
 }
 
@@ -85,6 +85,17 @@ pub struct DeliveryId(pub i64);
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// How many characters of a wrong text are said again.
+const QUOTED_CHARS_MAX: usize = 100;
+
+/// The beginning of a text that is not what it should be: enough to know it by.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some(_) => text.chars().take(QUOTED_CHARS_MAX).chain(['…']).collect(),
+        None => text.to_owned(),
     }
 }
 
@@ -103,7 +114,7 @@ pub struct BadName {
 fn checked_name(text: &str) -> Result<std::sync::Arc<str>, BadName> {
     let fits = (1..=NAME_CHARS_MAX).contains(&text.chars().count());
     let legal = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if fits && legal { Ok(text.into()) } else { Err(BadName { text: text.to_owned() }) }
+    if fits && legal { Ok(text.into()) } else { Err(BadName { text: quoted(text) }) }
 }
 
 macro_rules! name {

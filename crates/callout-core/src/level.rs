@@ -53,6 +53,6 @@ impl FromStr for Level {
         Self::ALL
             .into_iter()
             .find(|level| level.name() == text)
-            .ok_or_else(|| UnknownLevel { text: text.to_owned() })
+            .ok_or_else(|| UnknownLevel { text: crate::id::quoted(text) })
     }
 }

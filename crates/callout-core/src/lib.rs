@@ -24,6 +24,8 @@ pub mod circuit;
 #[cfg(feature = "engine")]
 pub mod delivery;
 #[cfg(feature = "engine")]
+pub mod drift;
+#[cfg(feature = "engine")]
 pub mod escalation;
 #[cfg(feature = "engine")]
 pub mod locale;

@@ -177,11 +177,20 @@ impl Message {
         }
         self.validate_times()?;
         self.validate_ack()?;
-        // Every other part is bounded by now, far below what a message may have.
-        if !self.attachments.is_empty() || !self.native.is_empty() {
+        // Every part is bounded by now. Text becomes twice as long at most where it is escaped.
+        let is_short = self.text_bytes() <= MESSAGE_BYTES_MAX / 4;
+        if !is_short || !self.attachments.is_empty() || !self.native.is_empty() {
             self.validate_size()?;
         }
         Ok(())
+    }
+
+    /// How much text there is in the parts that may be long.
+    fn text_bytes(&self) -> usize {
+        let labels = self.labels.iter().map(|(name, value)| name.len() + value.len());
+        let links = self.links.iter().map(|link| link.text.len() + link.url.len());
+        let images = self.images.iter().map(String::len);
+        self.body.len() + labels.chain(links).chain(images).sum::<usize>()
     }
 
     fn validate_size(&self) -> Result<(), Invalid> {
@@ -452,7 +461,8 @@ fn depth(value: &serde_json::Value) -> usize {
 
 /// Durations as people write them, in JSON.
 mod duration_text {
-    use super::{Duration, format_duration, parse_duration};
+    use super::{Duration, parse_duration};
+    use crate::time::format_exactly;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     #[expect(clippy::ref_option, reason = "serde's `with` fixes the signature")]
@@ -463,15 +473,6 @@ mod duration_text {
         match length {
             Some(length) => to.serialize_str(&format_exactly(*length)),
             None => to.serialize_none(),
-        }
-    }
-
-    fn format_exactly(length: Duration) -> String {
-        let short = format_duration(length);
-        if parse_duration(&short) == Ok(length) {
-            short
-        } else {
-            format!("{}ms", length.as_millis())
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod news;
 
-pub use news::{EVENT_LABEL, exhausted, follow_up, report, standing_by};
+pub use news::{EVENT_LABEL, exhausted, follow_up, lost, report, standing_by};
 
 use crate::alert;
 use crate::delivery::{self, Given, Standing, State, Wait};

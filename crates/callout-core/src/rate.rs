@@ -6,7 +6,7 @@
 //! is kept for critical messages. Waiting for room costs no attempt and loses nothing.
 
 use crate::level::Level;
-use crate::time::{Timestamp, parse_duration};
+use crate::time::{Timestamp, format_exactly, parse_duration};
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ impl FromStr for Rate {
             return Ok(Self::default());
         }
         let limits: Option<Vec<Limit>> = text.split(',').map(|part| limit(part.trim())).collect();
-        limits.map(Self).ok_or_else(|| BadRate { text: text.to_owned() })
+        limits.map(Self).ok_or_else(|| BadRate { text: crate::id::quoted(text) })
     }
 }
 
@@ -68,13 +68,12 @@ impl fmt::Display for Rate {
         }
         for (n, limit) in self.0.iter().enumerate() {
             let comma = if n > 0 { ", " } else { "" };
-            match limit.per.as_secs() {
-                1 => write!(f, "{comma}{}/s", limit.count)?,
-                60 => write!(f, "{comma}{}/min", limit.count)?,
-                3600 => write!(f, "{comma}{}/h", limit.count)?,
-                _ => {
-                    write!(f, "{comma}{}/{}", limit.count, crate::time::format_duration(limit.per))?
-                }
+            write!(f, "{comma}{}/", limit.count)?;
+            match limit.per.as_millis() {
+                1_000 => f.write_str("s")?,
+                60_000 => f.write_str("min")?,
+                3_600_000 => f.write_str("h")?,
+                _ => f.write_str(&format_exactly(limit.per))?,
             }
         }
         Ok(())
@@ -131,6 +130,13 @@ impl Window {
         }
     }
 
+    /// Moves all times because the clock was set by so many milliseconds.
+    pub fn shift(&mut self, by_ms: i64) {
+        for at in &mut self.0 {
+            *at = at.shifted(by_ms);
+        }
+    }
+
     /// Records `sends` sends at `now` and forgets what no limit looks at any more.
     pub fn take(&mut self, rate: &Rate, sends: usize, now: Timestamp) {
         let keep = rate.0.iter().map(|limit| limit.count).max().unwrap_or(0);
@@ -165,6 +171,8 @@ mod tests {
             ("5/s, 100/min", "5/s, 100/min"),
             ("3/15m", "3/15m"),
             ("none", "none"),
+            ("5/1500ms", "5/1s500ms"),
+            ("1/1h1m1s", "1/3661000ms"),
         ] {
             assert_eq!(text.parse::<Rate>().unwrap().to_string(), printed);
         }

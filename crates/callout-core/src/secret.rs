@@ -34,11 +34,12 @@ const MASKED_LENGTH_MIN: usize = 6;
 ///
 /// Providers echo what they were sent; this keeps such an echo out of the outbox and the log.
 pub fn mask<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
-    secrets
-        .into_iter()
-        .map(Secret::expose)
-        .filter(|secret| secret.len() >= MASKED_LENGTH_MIN)
-        .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    secrets.into_iter().map(Secret::expose).filter(|secret| secret.len() >= MASKED_LENGTH_MIN).fold(
+        text.to_owned(),
+        |text, secret| {
+            if text.contains(secret) { text.replace(secret, "***") } else { text }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -31,6 +31,18 @@ impl Timestamp {
         self.0
     }
 
+    /// The instant so many milliseconds later, or earlier if they are negative; no further than the calendar
+    /// goes.
+    #[must_use]
+    pub fn shifted(self, by_ms: i64) -> Self {
+        Self(self.0.saturating_add(by_ms).clamp(0, LAST_MS))
+    }
+
+    /// Milliseconds since `other`; negative if that is later.
+    pub fn ms_after(self, other: Self) -> i64 {
+        self.0.saturating_sub(other.0)
+    }
+
     /// How long ago `earlier` was; zero if it is in fact later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -69,7 +81,7 @@ const UNITS: [(&str, u64); 6] = [
 /// # Errors
 /// Any other text, among them the empty one, a bare number and what overflows 64 bits of milliseconds.
 pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
-    let bad = || BadDuration { text: text.to_owned() };
+    let bad = || BadDuration { text: crate::id::quoted(text) };
     let mut rest = text.trim();
     let mut total: u64 = 0;
     if rest.is_empty() {
@@ -104,6 +116,12 @@ pub fn format_duration(length: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// As [`format_duration`] where that says all of it, else in whole milliseconds.
+pub fn format_exactly(length: Duration) -> String {
+    let short = format_duration(length);
+    if parse_duration(&short) == Ok(length) { short } else { format!("{}ms", length.as_millis()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +142,13 @@ mod tests {
         {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_complaint_about_a_long_text_is_short() {
+        let text = "\0".repeat(1_000_000);
+        let complaint = parse_duration(&text).unwrap_err().to_string();
+        assert!(complaint.len() < 1000 && complaint.contains("…\" is not"), "{complaint}");
     }
 
     #[test]

@@ -25,11 +25,16 @@ pub fn entropy() -> [u8; 10] {
 #[cfg(feature = "sqlite")]
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {
-    /// The present.
+    /// The present, by a clock that people set.
     fn now(&self) -> Timestamp;
+    /// How much time has passed since some moment that never changes, by a clock that nobody sets. While
+    /// the machine sleeps it may stand still.
+    fn elapsed(&self) -> Duration;
     /// Ten bytes nobody has seen before, for ids.
     fn entropy(&self) -> [u8; 10];
-    /// Completes once `now() >= at`. A test's clock completes it when the test moves time.
+    /// Completes once as much time has passed as there was until `at` when this was called; a clock that is
+    /// set meanwhile makes it neither longer nor shorter. A test's clock completes it when the test moves
+    /// time.
     async fn wait_until(&self, at: Timestamp);
 }
 
@@ -38,9 +43,9 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// No sleep is longer, so that a clock that was set is noticed soon.
+/// What [`SystemClock`] counts from.
 #[cfg(feature = "sqlite")]
-const SLEEP_MAX: Duration = Duration::from_secs(30);
+static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
 
 #[cfg(feature = "sqlite")]
 #[async_trait::async_trait]
@@ -49,15 +54,57 @@ impl Clock for SystemClock {
         now()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is where the machine's clock is read")]
+    fn elapsed(&self) -> Duration {
+        STARTED.get_or_init(std::time::Instant::now).elapsed()
+    }
+
     fn entropy(&self) -> [u8; 10] {
         entropy()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is where the program sleeps")]
     async fn wait_until(&self, at: Timestamp) {
-        while self.now() < at {
-            tokio::time::sleep(at.since(self.now()).min(SLEEP_MAX)).await;
+        let length = at.since(self.now());
+        // A timer may be a little early.
+        let end = self.elapsed() + length;
+        while let Some(left) = end.checked_sub(self.elapsed()).filter(|left| !left.is_zero()) {
+            tokio::time::sleep(left).await;
         }
+    }
+}
+
+/// When a worker read its clock for what it asks: the store then goes by the time at which it does it.
+///
+/// A worker may be suspended between reading the clock and the store's doing, and what it asks may wait in
+/// the store's queue. By default what is asked is taken as it is.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, Default)]
+pub struct Reading(Option<(std::sync::Arc<dyn Clock>, Duration, i64)>);
+
+#[cfg(feature = "sqlite")]
+impl Reading {
+    /// Made now, by a worker that knows by how much what waits has been moved.
+    pub fn new(clock: std::sync::Arc<dyn Clock>, base: i64) -> Self {
+        let at = clock.elapsed();
+        Self(Some((clock, at, base)))
+    }
+
+    /// How long ago that was.
+    pub(crate) fn age(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |(clock, at, _)| clock.elapsed().saturating_sub(*at))
+    }
+
+    /// By how many milliseconds the worker believes that what waits has been moved.
+    pub(crate) fn base(&self) -> Option<i64> {
+        self.0.as_ref().map(|(_, _, base)| *base)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reading({:?} ago, {:?})", self.age(), self.base())
     }
 }
 

@@ -25,6 +25,10 @@ pub enum StoreError {
     /// Another process kept the database busy for too long. Nothing was written; ask again later.
     #[error("the database is busy")]
     Busy(#[source] BackendError),
+    /// The clock was set and another worker has moved what waits along. Nothing was written; read the clock
+    /// again.
+    #[error("the clock was set, and what waits was moved along")]
+    ClockMoved,
     /// The disk is full. Nothing was written.
     #[error("the disk is full")]
     Full(#[source] BackendError),
@@ -54,6 +58,26 @@ pub enum StoreError {
     /// The database cannot keep the promise: wrong library, wrong settings, wrong place.
     #[error("{0}")]
     Unfit(String),
+    /// The disk failed, or the database on it is damaged. Nothing was written, and nothing will be: the
+    /// store refuses everything until the program is started again.
+    #[error("{doing} failed: the disk or the database on it is damaged")]
+    Failing {
+        /// What was being done.
+        doing: &'static str,
+        /// What the driver said.
+        #[source]
+        source: BackendError,
+    },
+    /// The store refuses everything until the program is started again. Whether the change was saved is
+    /// unknown.
+    #[error("the outbox has stopped: {0}")]
+    Stopped(String),
+    /// The database lies on a file system where SQLite's locks do not hold. Refuse to start.
+    #[error(
+        "the database lies on {0}, where SQLite's locks do not hold and messages get lost; keep it on a \
+         disk of this machine, or set store.unsafe_disk = true"
+    )]
+    UnsafeDisk(&'static str),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,

@@ -11,6 +11,8 @@
 
 pub mod alert;
 pub mod clock;
+#[cfg(feature = "sqlite")]
+pub mod crash;
 pub mod enqueue;
 pub mod schema;
 
@@ -28,6 +30,6 @@ mod store;
 #[cfg(feature = "sqlite")]
 pub use error::{BackendError, StoreError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Create, ENQUEUE_MAX, SqliteStore, Step};
+pub use sqlite::{Create, ENQUEUE_MAX, Filler, Floor, Lost, Past, SqliteStore, Step};
 #[cfg(feature = "sqlite")]
 pub use store::Store;

@@ -1,14 +1,17 @@
 //! What is asked of a store, and what it answers.
 
 mod alert;
+mod drift;
 
 pub use alert::{
     Actor, Alert, AlertCounts, AlertFilter, AlertStats, AlertSummary, Answer, AnswerRequest,
     Answered, EscalateReport, EscalateRequest, Seen, StepRecord,
 };
+pub use drift::{ClockSteps, RebaseRequest, Rebased, Waiting};
 
+use crate::clock::Reading;
 use callout_core::alert::Regarding;
-use callout_core::delivery::{Standing, State, Wait};
+use callout_core::delivery::{Lease, Standing, State, Wait};
 use callout_core::escalation::Telling;
 use callout_core::id::{ChannelName, DeliveryId, MessageId, ReceiverName, WorkerId};
 use callout_core::level::Level;
@@ -46,6 +49,8 @@ pub struct Enqueued {
 pub struct PlanRequest {
     /// The present.
     pub now: Timestamp,
+    /// How old that is by the time it is used.
+    pub reading: Reading,
     /// What decides.
     pub directory: Arc<Directory>,
     /// The most messages to plan in one go.
@@ -71,6 +76,8 @@ pub struct PlanReport {
 pub struct ClaimRequest {
     /// The present.
     pub now: Timestamp,
+    /// How old that is by the time it is used.
+    pub reading: Reading,
     /// What decides.
     pub directory: Arc<Directory>,
     /// Who asks.
@@ -133,15 +140,33 @@ pub struct Claimed {
     pub telling: Option<Telling>,
     /// The alert that the message brings news of, as the channel told of it.
     pub about: Option<Regarding>,
+    /// What the store wants back when the delivery is settled.
+    pub entry: Entry,
+}
+
+impl Claimed {
+    /// The lease, unless the state is none of those that are claimed.
+    pub fn lease(&self) -> Option<Lease> {
+        if let State::Leased { lease, .. } = &self.state { Some(*lease) } else { None }
+    }
+}
+
+/// What the store knows of a claimed delivery and nobody else needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The message's row.
+    pub message: i64,
+    /// When nobody needs it any more.
+    pub expires_at: Timestamp,
+    /// Which decision of the message's alert told the receiver.
+    pub decision: Option<u32>,
 }
 
 /// What to write about one claimed delivery.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Which delivery.
-    pub delivery: DeliveryId,
-    /// The fencing token of the lease under which it was done.
-    pub token: i64,
+    /// Which delivery, and the lease under which it was done.
+    pub claimed: Arc<Claimed>,
     /// The state `delivery::step` returned.
     pub after: State,
     /// The try; `None` if the delivery is handed back untried.
@@ -336,6 +361,8 @@ pub struct Stats {
     pub accept_latency: Option<[Duration; 3]>,
     /// What became of alerts.
     pub alerts: AlertStats,
+    /// How often the clock was set under running workers.
+    pub clock: Option<ClockSteps>,
 }
 
 /// How a channel fares.

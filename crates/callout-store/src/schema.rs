@@ -27,6 +27,11 @@ pub const SQLITE: &[Migration] = &[
         name: "alerts",
         sql: include_str!("../migrations/sqlite/0002_alerts.sql"),
     },
+    Migration {
+        version: 3,
+        name: "checksums",
+        sql: include_str!("../migrations/sqlite/0003_checksums.sql"),
+    },
 ];
 
 /// Where the store notes which steps a database has taken. Part of no step: it comes first.

@@ -19,14 +19,19 @@ mod delivery;
 mod enqueue;
 mod escalate;
 mod fault;
+mod fill;
+mod floor;
+mod guard;
 mod journal;
 mod lease;
 mod list;
+mod mark;
 mod migrate;
 mod news;
 mod plan;
 mod prune;
 mod reader;
+mod rebase;
 mod report;
 mod row;
 mod settle;
@@ -40,16 +45,22 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use self::fill::{Filler, Past};
+pub use self::floor::Floor;
+pub use self::mark::Lost;
 pub use self::migrate::Step;
 
+use self::guard::Guard;
 use self::reader::Readers;
+use self::tx::Tx;
 use self::watch::{Bell, Watcher};
-use self::writer::Writer;
+use self::writer::{Desk, Writer};
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{
     AnswerRequest, Answered, ClaimRequest, Claims, CommandRequest, Enqueued, EscalateReport,
     EscalateRequest, Filter, Found, Health, NewMessage, Page, PlanReport, PlanRequest, PruneReport,
-    PruneRequest, Settled, Settlement, Stats, Story,
+    PruneRequest, RebaseRequest, Rebased, Settled, Settlement, Stats, Story,
 };
 use crate::store::Store;
 use async_trait::async_trait;
@@ -58,6 +69,7 @@ use callout_core::plan::Directory;
 use callout_core::time::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch as tokio_watch;
 
 /// The most messages one call enqueues, in one transaction.
@@ -80,22 +92,36 @@ pub struct SqliteStore {
     path: PathBuf,
     // Readers and the watcher go first, so that the writer is the last to close and tidies up.
     readers: Readers,
-    _watcher: Watcher,
+    _watcher: Option<Watcher>,
     writer: Writer,
     bell: Arc<Bell>,
+    lost: Option<Lost>,
+    mark_is_held: Arc<AtomicBool>,
 }
 
 impl SqliteStore {
     /// Opens the database at `path` and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::SchemaTooNew`], [`StoreError::Unfit`], and what the disk says.
+    /// [`StoreError::Missing`], [`StoreError::UnsafeDisk`], [`StoreError::SchemaTooNew`],
+    /// [`StoreError::Unfit`], and what the disk says.
     pub fn open(path: &Path, create: Create, now: Timestamp) -> Result<Self, StoreError> {
+        guard::check_place(path)?;
+        Self::open_anywhere(path, create, now)
+    }
+
+    /// Opens the database as [`SqliteStore::open`] does, on whatever kind of disk. Where locks do not hold,
+    /// two programs can damage the database.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_anywhere(path: &Path, create: Create, now: Timestamp) -> Result<Self, StoreError> {
         let is_new = match create {
             Create::IfMissing => connection::create_private(path)?,
             Create::Never if has_outbox(path)? => false,
             Create::Never => return Err(StoreError::Missing(path.to_owned())),
         };
+        crash_point("after_create");
         let mut connection = connection::writer(path)?;
         migrate::migrate(&mut connection, now)?;
         if is_new {
@@ -103,13 +129,56 @@ impl SqliteStore {
         }
         let bell = Arc::new(Bell::new(&connection)?);
         let watcher = Watcher::start(path, Arc::clone(&bell))?;
-        let writer = Writer::start(connection, Arc::clone(&bell))?;
+        let marker = mark::compare(path, &connection)?;
+        let (lost, mark_is_held) = (marker.lost, marker.held());
+        let guard = Guard::new(path);
+        let desk = Desk { connection, bell: Arc::clone(&bell), guard, marker };
+        let writer = Writer::start(desk)?;
         Ok(Self {
             readers: Readers::new(path.to_owned()),
             path: path.to_owned(),
-            _watcher: watcher,
+            _watcher: Some(watcher),
             writer,
             bell,
+            lost,
+            mark_is_held,
+        })
+    }
+
+    /// What this database lacks that it once had, by the mark beside it. Without a mark: nothing known.
+    ///
+    /// Every opening finds it again until somebody calls [`SqliteStore::loss_is_reported`].
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost
+    }
+
+    /// The operator knows what was lost; from now on the mark follows the database as it is.
+    pub fn loss_is_reported(&self) {
+        self.mark_is_held.store(false, Ordering::Release);
+    }
+
+    /// As [`SqliteStore::open`], but without threads: everything happens where it is asked for, one thing
+    /// after the other, and what other processes write rings no bell. For simulations.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    #[cfg(feature = "conformance")]
+    pub fn open_inline(path: &Path, now: Timestamp) -> Result<Self, StoreError> {
+        connection::create_private(path)?;
+        let mut connection = connection::writer(path)?;
+        migrate::migrate(&mut connection, now)?;
+        let (bell, guard) = (Arc::new(Bell::new(&connection)?), Guard::new(path));
+        let marker = mark::compare(path, &connection)?;
+        let (lost, mark_is_held) = (marker.lost, marker.held());
+        let desk = Desk { connection, bell: Arc::clone(&bell), guard, marker };
+        Ok(Self {
+            readers: Readers::inline(path.to_owned()),
+            path: path.to_owned(),
+            _watcher: None,
+            writer: Writer::inline(desk),
+            bell,
+            lost,
+            mark_is_held,
         })
     }
 
@@ -139,19 +208,30 @@ impl Store for SqliteStore {
             let n = messages.len();
             return Err(StoreError::Unfit(format!("{n} messages at once; at most {ENQUEUE_MAX}")));
         }
-        self.writer.write(move |tx| enqueue::enqueue(tx, &messages)).await
+        let rows: Vec<enqueue::Laid> = messages.iter().map(enqueue::lay_out).collect();
+        self.writer.write(move |tx| enqueue::enqueue(tx, &rows)).await
     }
 
     async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError> {
-        self.writer.write(move |tx| plan::plan(tx, &ask)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let now = ask.now + rebase::age(tx.db, &ask.reading)?;
+            plan::plan(tx, &PlanRequest { now, ..ask.clone() })
+        };
+        self.writer.write(work).await
     }
 
     async fn escalate(&self, ask: EscalateRequest) -> Result<EscalateReport, StoreError> {
-        self.writer.write(move |tx| escalate::escalate(tx, &ask)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let now = ask.now + rebase::age(tx.db, &ask.reading)?;
+            escalate::escalate(tx, &EscalateRequest { now, ..ask.clone() })
+        };
+        self.writer.write(work).await
     }
 
     async fn answer(&self, ask: AnswerRequest) -> Result<Answered, StoreError> {
-        self.writer.write(move |tx| answer::answer(tx, &ask)).await
+        let answered = self.writer.write(move |tx| answer::answer(tx, &ask)).await;
+        crash_point("after_answer");
+        answered
     }
 
     async fn alert_of_key(&self, dedup_key: String) -> Result<Option<String>, StoreError> {
@@ -159,7 +239,21 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError> {
-        self.writer.write(move |tx| claim::claim(tx, &ask)).await
+        let work = move |tx: &mut Tx<'_>| {
+            let age = rebase::age(tx.db, &ask.reading)?;
+            let (now, lease_until) = (ask.now + age, ask.lease_until + age);
+            claim::claim(tx, &ClaimRequest { now, lease_until, ..ask.clone() })
+        };
+        self.writer.write(work).await
+    }
+
+    async fn rebase(&self, ask: RebaseRequest) -> Result<Rebased, StoreError> {
+        let work = move |tx: &mut Tx<'_>| {
+            // By how much the worker believes that all was moved is what it asks about.
+            let now = ask.now + ask.reading.age();
+            rebase::rebase(tx, &RebaseRequest { now, ..ask.clone() })
+        };
+        self.writer.write(work).await
     }
 
     async fn settle(

@@ -4,7 +4,7 @@ use crate::error::StoreError;
 use crate::model::{
     AnswerRequest, Answered, ClaimRequest, Claims, CommandRequest, Enqueued, EscalateReport,
     EscalateRequest, Filter, Found, Health, NewMessage, Page, PlanReport, PlanRequest, PruneReport,
-    PruneRequest, Settled, Settlement, Stats, Story,
+    PruneRequest, RebaseRequest, Rebased, Settled, Settlement, Stats, Story,
 };
 use async_trait::async_trait;
 use callout_core::id::WorkerId;
@@ -49,6 +49,12 @@ pub trait Store: Send + Sync {
         now: Timestamp,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Settled>, StoreError>;
+
+    /// Moves what waits along because the clock was set, a bounded number at a time, once for all workers;
+    /// afterwards makes due what waits for a time that cannot be. To be asked until there is no more.
+    /// Until then [`plan`](Store::plan), [`escalate`](Store::escalate) and [`claim`](Store::claim) answer
+    /// workers that went by the old time with [`StoreError::ClockMoved`].
+    async fn rebase(&self, ask: RebaseRequest) -> Result<Rebased, StoreError>;
 
     /// Notes that a worker runs.
     async fn register(&self, worker: WorkerId, now: Timestamp) -> Result<(), StoreError>;

@@ -14,6 +14,7 @@ use callout_core::outcome::{Outcome, Reason};
 use callout_core::receiver::Receiver;
 use callout_core::ticket::{Links, TICKET_TTL, Ticket};
 use callout_core::time::Timestamp;
+use callout_store::crash::crash_point;
 use callout_store::model::Claimed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,6 +90,15 @@ pub(crate) struct Means {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) locale: Locale,
     pub(crate) zone: TimeZone,
+    /// How long the attempt may take.
+    pub(crate) guard: Duration,
+}
+
+/// How an attempt ended.
+pub(crate) struct Ended {
+    pub(crate) delivered: Delivered,
+    /// What the clock said then, by which a provider's "not before" is meant.
+    pub(crate) at: Timestamp,
 }
 
 /// Tries once.
@@ -109,8 +119,8 @@ pub(crate) async fn attempt(
     mentions: Mentions,
     ask: Option<Ask>,
     means: Means,
-) -> Delivered {
-    let Means { transport, clock, locale, zone } = means;
+) -> Ended {
+    let Means { transport, clock, locale, zone, guard } = means;
     let out = Outgoing {
         message: &claimed.message,
         id: claimed.id,
@@ -123,18 +133,22 @@ pub(crate) async fn attempt(
         zone: &zone,
     };
     let now = || clock.now();
-    let guard = clock.now() + GUARD;
+    let guard = clock.now() + guard;
+    crash_point("before_send");
     let delivered = tokio::select! {
+        // An answer that is there counts, even at the last moment.
+        biased;
         delivered = lane.channel.deliver(&transport, &out, &now) => delivered,
         () = clock.wait_until(guard) => Delivered { outcome: no_answer(), sends: 1 },
     };
+    crash_point("after_send_before_record");
     tracing::Span::current().record("outcome", delivered.outcome.name());
     tracing::info!(
         code = delivered.outcome.reason().code,
         detail = delivered.outcome.reason().detail,
         "attempt ended"
     );
-    delivered
+    Ended { delivered, at: clock.now() }
 }
 
 fn no_answer() -> Outcome {

@@ -11,6 +11,7 @@
 mod attempt;
 mod lane;
 mod presence;
+mod steady;
 mod turn;
 
 pub use attempt::{GUARD, People};
@@ -23,6 +24,7 @@ use callout_channels::transport::Transport;
 use callout_core::plan::Directory;
 use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
+use callout_store::crash::crash_point;
 use callout_store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -113,7 +115,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// When the worker last went round. Old by more than some seconds: it hangs.
+    /// When the worker last began a turn that succeeded. Old by more than some seconds: it hangs, or the
+    /// store cannot do what it is asked.
     pub fn last_turn(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.last_turn.load(Ordering::Relaxed)).unwrap_or(Timestamp::EPOCH)
     }
@@ -134,9 +137,11 @@ impl Worker {
     pub async fn spawn(setup: Setup) -> Result<Self, WorkerError> {
         let now = setup.clock.now();
         for dead in setup.presence.dead(setup.store.workers().await?) {
-            let leases = setup.store.retire(dead, setup.directory.clone(), now).await?;
-            tracing::info!(worker = %dead, leases, "took over from a dead worker");
+            let leases = setup.store.retire(dead.id, setup.directory.clone(), now).await?;
+            tracing::info!(worker = %dead.id, leases, "took over from a dead worker");
+            dead.bury();
         }
+        crash_point("before_register");
         if let Err(error) = setup.store.register(setup.presence.id(), now).await {
             setup.presence.leave();
             return Err(error.into());
@@ -227,10 +232,13 @@ impl Circle {
 
     /// Turns once. Returns when to turn again at the latest, which may be now.
     async fn turn(&mut self) -> Result<Timestamp, WorkerError> {
-        let now = self.turner.now();
-        self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
-        match self.turner.turn().await {
-            Ok(turn) if turn.more => Ok(now),
+        let now = self.turner.clock().now();
+        let turned = self.turner.turn().await;
+        if turned.is_ok() {
+            self.last_turn.store(now.unix_ms(), Ordering::Relaxed);
+        }
+        match turned {
+            Ok(turn) if turn.more => Ok(Timestamp::EPOCH),
             Ok(turn) => {
                 if self.turner.is_quiet() {
                     self.idlers.drain(..).for_each(|tell| {
@@ -239,9 +247,10 @@ impl Circle {
                 }
                 Ok(turn.next_at)
             }
+            Err(StoreError::ClockMoved) => Ok(Timestamp::EPOCH),
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = %chain(&error), "the outbox could not be used, trying again");
-                Ok(now + STORE_PAUSE)
+                Ok(self.turner.now() + STORE_PAUSE)
             }
             Err(error) => Err(error.into()),
         }
@@ -249,36 +258,40 @@ impl Circle {
 
     async fn wait(&mut self, next_at: Timestamp) -> Event {
         let clock = self.turner.clock();
+        // The clock may be set while the worker waits; how long it waits does not change.
+        let wake_at = clock.now() + next_at.since(self.turner.now());
         tokio::select! {
             biased;
             request = self.inbox.recv() => Event::Request(request.unwrap_or(Request::Stop)),
             () = self.turner.attempt_ended() => Event::Ended,
             Ok(()) = self.changes.changed() => Event::Changed,
-            () = clock.wait_until(next_at) => Event::Due,
+            () = clock.wait_until(wake_at) => Event::Due,
         }
     }
 
     /// Lets attempts under way end, writes down what came of them, and says goodbye.
     async fn drain(mut self) -> Result<(), WorkerError> {
         let clock = self.turner.clock();
-        let until = clock.now() + DRAIN;
+        let until = clock.elapsed() + DRAIN;
+        let left = |until: Duration| until.saturating_sub(clock.elapsed());
         loop {
             match self.turner.settle_ended().await {
                 Ok(()) if self.turner.is_quiet() => break,
-                Ok(()) if clock.now() >= until => {
+                Ok(()) if clock.elapsed() >= until => {
                     self.turner.abandon().await;
                     continue;
                 }
                 Ok(()) => (),
-                Err(error) if is_passing(&error) && clock.now() < until => {
-                    clock.wait_until((clock.now() + STORE_PAUSE).min(until)).await;
+                Err(error) if is_passing(&error) && clock.elapsed() < until => {
+                    clock.wait_until(clock.now() + STORE_PAUSE).await;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
+                biased;
                 () = self.turner.attempt_ended() => (),
-                () = clock.wait_until(until) => (),
+                () = clock.wait_until(clock.now() + left(until)) => (),
             }
         }
         self.turner.retire().await?;

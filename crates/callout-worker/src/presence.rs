@@ -5,9 +5,14 @@
 //! nobody will settle. Process numbers could not tell that: they are used again.
 
 use callout_core::id::WorkerId;
-use std::fs::{File, OpenOptions, TryLockError};
+use callout_core::time::Timestamp;
+use std::fs::{DirEntry, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A worker that has made its file has locked it after so long.
+const YOUNG: Duration = Duration::from_secs(2);
 
 /// One run of one worker.
 #[derive(Debug)]
@@ -34,6 +39,26 @@ impl Presence {
         Ok(Self { id, lock: Some((path, file)) })
     }
 
+    /// Whether a worker serves `database`, or is about to: a file made within the last two
+    /// seconds counts, for its lock is not tried before its owner has it.
+    ///
+    /// # Errors
+    /// If there is no database, or its folder cannot be read.
+    pub fn is_any_beside(database: &Path, now: Timestamp) -> io::Result<bool> {
+        let path = std::fs::canonicalize(database)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let prefix = format!("{name}.worker-");
+        for entry in std::fs::read_dir(path.parent().unwrap_or(Path::new(".")))? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix)
+                && (is_young(&entry, now)? || is_held(&entry.path()))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A run that is presumed alive until its leases end.
     pub fn unseen(id: WorkerId) -> Self {
         Self { id, lock: None }
@@ -54,11 +79,39 @@ impl Presence {
         }
     }
 
-    /// Those of `workers` that are certainly dead. Removes their files.
-    pub(crate) fn dead(&self, workers: Vec<WorkerId>) -> Vec<WorkerId> {
+    /// Those of `workers` that are certainly dead.
+    pub(crate) fn dead(&self, workers: Vec<WorkerId>) -> Vec<Dead> {
         let Some((own, _)) = &self.lock else { return Vec::new() };
-        let sibling = |id: &WorkerId| own.with_file_name(file_name(own, self.id, *id));
-        workers.into_iter().filter(|id| *id != self.id && is_dead(&sibling(id))).collect()
+        let sibling = |id| own.with_file_name(file_name(own, self.id, id));
+        let others = workers.into_iter().filter(|id| *id != self.id);
+        others.filter_map(|id| Dead::find(id, sibling(id))).collect()
+    }
+}
+
+/// A worker that died. Its lock is held meanwhile.
+#[derive(Debug)]
+pub(crate) struct Dead {
+    pub(crate) id: WorkerId,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Dead {
+    /// A lock that can be had belongs to nobody. Without a file nobody can tell, and leases have to end.
+    fn find(id: WorkerId, path: PathBuf) -> Option<Self> {
+        let file = OpenOptions::new().write(true).open(&path).ok()?;
+        match file.try_lock() {
+            Ok(()) => Some(Self { id, path, _lock: file }),
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+        }
+    }
+
+    /// Removes its file. Only once its leases have been taken over: whoever dies before that leaves both
+    /// files behind, and the next worker still knows.
+    pub(crate) fn bury(self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "a dead worker's lock file could not be removed");
+        }
     }
 }
 
@@ -73,24 +126,20 @@ fn file_name(own: &Path, own_id: WorkerId, id: WorkerId) -> String {
     own.replace(&own_id.to_string(), &id.to_string())
 }
 
-/// A lock that can be had belongs to nobody. Without a file nobody can tell, and leases have to end.
-fn is_dead(path: &Path) -> bool {
+fn is_young(file: &DirEntry, now: Timestamp) -> io::Result<bool> {
+    let made = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(now.since(Timestamp::EPOCH) < made + YOUNG)
+}
+
+/// Whether somebody has the lock.
+fn is_held(path: &Path) -> bool {
     let Ok(file) = OpenOptions::new().write(true).open(path) else { return false };
-    match file.try_lock() {
-        Ok(()) => {
-            if let Err(error) = std::fs::remove_file(path) {
-                tracing::debug!(%error, "a dead worker's lock file could not be removed");
-            }
-            true
-        }
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-    }
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callout_core::time::Timestamp;
 
     #[test]
     fn a_worker_is_dead_when_nobody_holds_its_lock() {
@@ -100,10 +149,28 @@ mod tests {
         std::fs::write(&database, "").unwrap();
         let present = |n| Presence::beside(&database, id(n)).unwrap();
         let (one, two, three) = (present(1), present(2), present(3));
-        assert_eq!(one.dead(vec![id(1), id(2), id(3), id(4)]), [], "alive, or unknown");
+        let later = Timestamp::LAST;
+        assert!(Presence::is_any_beside(&database, later).unwrap());
+        let dead = || -> Vec<WorkerId> {
+            one.dead(vec![id(1), id(2), id(3), id(4)]).iter().map(|dead| dead.id).collect()
+        };
+        assert_eq!(dead(), [], "alive, or unknown");
         drop(two); // dies without a word
         three.leave();
-        assert_eq!(one.dead(vec![id(1), id(2), id(3)]), [id(2)]);
+        assert_eq!(dead(), [id(2)]);
+        assert_eq!(dead(), [id(2)], "until its leases have been taken over");
+        one.dead(vec![id(2)]).into_iter().for_each(Dead::bury);
+        assert_eq!(dead(), []);
         assert!(!lock_path(&database.canonicalize().unwrap(), id(2)).exists());
+        drop(one);
+        assert!(
+            !Presence::is_any_beside(&database, later).unwrap(),
+            "what the dead leave is nobody"
+        );
+        let now = callout_store::clock::now();
+        assert!(
+            Presence::is_any_beside(&database, now).unwrap(),
+            "it may be about to lock its file"
+        );
     }
 }

@@ -4,20 +4,23 @@
 //! attempts go on; what ends meanwhile is settled by the next turn, so a busy worker gathers its
 //! writes without ever waiting for more of them.
 
-use crate::attempt::{Means, People, ask, attempt};
+use crate::attempt::{Ended, GUARD, Means, People, ask, attempt};
 use crate::lane::Lane;
+use crate::steady::Steady;
 use crate::{Clock, LEASE, Presence, Setup};
 use callout_channels::transport::Transport;
 use callout_channels::{Delivered, TimeZone};
-use callout_core::delivery::{self, Event, Given, State};
+use callout_core::delivery::{self, Event, Given};
+use callout_core::drift;
 use callout_core::id::{ChannelName, MessageId};
 use callout_core::outcome::{Blame, Outcome, Reason};
 use callout_core::plan::{self, Directory};
 use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
+use callout_store::crash::crash_point;
 use callout_store::model::{
     Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, NewMessage,
-    PlanReport, PlanRequest, Settlement,
+    PlanReport, PlanRequest, RebaseRequest, Rebased, Settlement, Waiting,
 };
 use callout_store::{Store, StoreError};
 use std::collections::{BTreeSet, HashMap};
@@ -26,11 +29,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 
-/// The most new messages that one turn plans.
-const PLAN_MAX: usize = 256;
+/// The most new messages that one turn plans. More would keep those waiting that are planned already.
+const PLAN_MAX: usize = 128;
 
 /// The most alerts whose escalation one turn looks at.
 const ESCALATE_MAX: usize = 256;
+
+/// An attempt ends so long before its lease, so that what comes of it can be written down.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What a turn leaves to do.
 pub(crate) struct Turn {
@@ -44,6 +50,11 @@ pub(crate) struct Turn {
 pub(crate) struct Turner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    steady: Steady,
+    /// Another worker has moved what waits.
+    moved: bool,
+    /// How far the store has come with looking for times that cannot be.
+    mending: Option<Waiting>,
     directory: Arc<Directory>,
     transport: Transport,
     people: People,
@@ -52,7 +63,7 @@ pub(crate) struct Turner {
     presence: Presence,
     poll: Duration,
     lanes: Vec<Lane>,
-    tasks: JoinSet<Delivered>,
+    tasks: JoinSet<Ended>,
     flights: HashMap<Id, Flight>,
     /// Ended, and not yet written down.
     unsettled: Vec<Settlement>,
@@ -69,12 +80,17 @@ struct Flight {
     claimed: Arc<Claimed>,
     lane: usize,
     started_at: Timestamp,
+    /// The same by the clock that nobody sets.
+    started: Duration,
 }
 
 impl Turner {
     pub(crate) fn new(setup: Setup, stopping: Arc<AtomicBool>) -> Self {
         Self {
             store: setup.store,
+            steady: Steady::new(setup.clock.clone()),
+            moved: false,
+            mending: None,
             clock: setup.clock,
             directory: setup.directory,
             transport: setup.transport,
@@ -93,8 +109,9 @@ impl Turner {
         }
     }
 
+    /// The present, by the time this worker goes by.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.steady.now()
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -108,6 +125,7 @@ impl Turner {
 
     /// Settles, plans, escalates, claims and starts.
     pub(crate) async fn turn(&mut self) -> Result<Turn, StoreError> {
+        self.follow_the_clock().await?;
         if self.owing {
             // What could not be written down comes first: nothing is sent that cannot be recorded.
             self.settle_ended().await?;
@@ -124,15 +142,22 @@ impl Turner {
         );
         let reported = self.unsettled.iter().any(|done| done.report.is_some());
         match &settled {
-            Ok(()) => self.unsettled.clear(),
+            Ok(()) => {
+                if !self.unsettled.is_empty() {
+                    crash_point("after_settle");
+                }
+                self.unsettled.clear();
+            }
             Err(_) => self.owing = true,
         }
+        self.moved |= matches!(claims, Err(StoreError::ClockMoved));
         let claims = claims?;
         let (more, next_at) = (claims.more, claims.next_at);
         self.start(claims);
         settled?;
         let escalated = escalated?;
         if escalated.stepped > 0 {
+            crash_point("after_escalation");
             tracing::info!(
                 alerts = escalated.stepped,
                 "escalations went on, nobody had acknowledged"
@@ -140,9 +165,76 @@ impl Turner {
         }
         let due = [next_at, escalated.next_at].into_iter().flatten().min();
         Ok(Turn {
-            more: more || planned?.more || escalated.more || reported,
+            more: more || planned?.more || escalated.more || reported || self.mending.is_some(),
             next_at: due.unwrap_or(Timestamp::LAST).min(now + self.poll),
         })
+    }
+
+    /// Has everything that waits moved along if the clock was set, and goes by the new time from then on.
+    async fn follow_the_clock(&mut self) -> Result<(), StoreError> {
+        let drift_ms = self.steady.drift_ms();
+        if self.steady.base.is_some() && !self.moved && !drift::is_step(drift_ms) {
+            self.steady.follow(drift_ms);
+            if let Some(after) = self.mending.take() {
+                self.rebase(0, Some(after)).await?;
+            }
+            return Ok(());
+        }
+        let mut done = self.rebase(drift_ms, None).await?;
+        // All is moved before anything is decided. What cannot be is mended from turn to turn.
+        while done.more && done.after.is_none() {
+            done = self.rebase(drift_ms, None).await?;
+        }
+        self.steady.base = Some(done.base);
+        self.steady.follow(drift_ms);
+        self.moved = false;
+        self.move_along(drift_ms);
+        Ok(())
+    }
+
+    /// Asks the store to move, or to mend behind `after`, a part of what waits.
+    async fn rebase(
+        &mut self,
+        drift_ms: i64,
+        after: Option<Waiting>,
+    ) -> Result<Rebased, StoreError> {
+        let ask = RebaseRequest {
+            now: self.now().shifted(drift_ms),
+            reading: self.steady.reading(),
+            // Before its first look a worker cannot tell whether others have seen to it.
+            drift_ms: if self.steady.base.is_some() { drift_ms } else { 0 },
+            base: self.steady.base,
+            lease: LEASE,
+            directory: self.directory.clone(),
+            after: after.clone(),
+            entropy: self.clock.entropy(),
+        };
+        // Whatever goes wrong, it is mended the next time.
+        self.mending = after;
+        let done = self.store.rebase(ask).await?;
+        self.mending = done.after.clone().filter(|_| done.more);
+        if done.begun_ms != 0 {
+            let by_ms = done.begun_ms;
+            tracing::warn!(by_ms, "the clock was set; everything that waits moves along");
+        }
+        if done.mended > 0 {
+            tracing::warn!(n = done.mended, "what waited for a time that cannot be is due now");
+        }
+        Ok(done)
+    }
+
+    /// What this worker holds moves along as well.
+    fn move_along(&mut self, by_ms: i64) {
+        for flight in self.flights.values_mut() {
+            let mut claimed = Claimed::clone(&flight.claimed);
+            claimed.state = drift::shifted(&claimed.state, by_ms);
+            claimed.due_at = claimed.due_at.shifted(by_ms);
+            flight.claimed = Arc::new(claimed);
+            flight.started_at = flight.started_at.shifted(by_ms);
+        }
+        for settlement in &mut self.unsettled {
+            settlement.after = drift::shifted(&settlement.after, by_ms);
+        }
     }
 
     /// Writes down what ended, and takes nothing new.
@@ -155,9 +247,8 @@ impl Turner {
 
     async fn plan(&self, store: &dyn Store, now: Timestamp) -> Result<PlanReport, StoreError> {
         let directory = self.directory.clone();
-        store
-            .plan(PlanRequest { now, directory, limit: PLAN_MAX, entropy: self.clock.entropy() })
-            .await
+        let (reading, entropy) = (self.steady.reading(), self.clock.entropy());
+        store.plan(PlanRequest { now, reading, directory, limit: PLAN_MAX, entropy }).await
     }
 
     async fn escalate(
@@ -166,13 +257,15 @@ impl Turner {
         now: Timestamp,
     ) -> Result<EscalateReport, StoreError> {
         let directory = self.directory.clone();
-        let entropy = self.clock.entropy();
-        store.escalate(EscalateRequest { now, directory, limit: ESCALATE_MAX, entropy }).await
+        let (reading, entropy) = (self.steady.reading(), self.clock.entropy());
+        let limit = ESCALATE_MAX;
+        store.escalate(EscalateRequest { now, reading, directory, limit, entropy }).await
     }
 
     fn ask(&self, now: Timestamp) -> ClaimRequest {
         ClaimRequest {
             now,
+            reading: self.steady.reading(),
             directory: self.directory.clone(),
             worker: self.presence.id(),
             lease_until: now + LEASE,
@@ -184,20 +277,31 @@ impl Turner {
     /// Begins what was claimed, or hands it back if the worker was told to stop meanwhile.
     fn start(&mut self, claims: Claims) {
         self.blocked = claims.blocked;
-        for claimed in claims.claimed {
+        if !claims.claimed.is_empty() {
+            crash_point("after_claim");
+        }
+        for claimed in claims.claimed.into_iter().map(Arc::new) {
             if self.is_stopping() {
-                self.hand_back(&claimed);
-            } else if ends_at(&claimed.state) <= self.now() {
-                // This process was suspended after its claim; somebody else has the delivery by now.
+                self.hand_back(claimed);
+            } else if self.time_left(&claimed).is_zero() {
+                // This process was suspended after its claim; somebody else may have the delivery by now.
                 tracing::warn!(delivery = %claimed.delivery, "a lease ended before its attempt began");
+                self.hand_back(claimed);
             } else {
                 self.begin(claimed);
             }
         }
     }
 
+    /// How long an attempt may take that begins now.
+    fn time_left(&self, claimed: &Claimed) -> Duration {
+        let until = claimed.lease().map_or(Timestamp::EPOCH, |lease| lease.until);
+        until.since(self.now() + MARGIN).min(GUARD)
+    }
+
     /// Begins an attempt. From here on a byte may leave; the lease is committed.
-    fn begin(&mut self, claimed: Claimed) {
+    fn begin(&mut self, claimed: Arc<Claimed>) {
+        let guard = self.time_left(&claimed);
         let channel = &claimed.state.place().channel;
         let lanes = self.lanes.iter_mut().enumerate();
         let Some((number, lane)) = lanes.into_iter().find(|(_, lane)| lane.setup.name == *channel)
@@ -207,26 +311,26 @@ impl Turner {
         };
         let receiver = self.directory.receivers.get(&claimed.receiver);
         let mentions = self.people.mentions(&claimed, receiver, lane.setup.channel.spec().kind);
-        let claimed = Arc::new(claimed);
         let means = Means {
             transport: self.transport.clone(),
             clock: self.clock.clone(),
             locale: self.directory.locale,
             zone: self.zone.clone(),
+            guard,
         };
         let ask = ask(&claimed, self.links.as_ref(), means.locale, self.clock.now());
         let setup = lane.setup.clone();
         let task = attempt(setup, claimed.clone(), mentions, ask, means);
         lane.busy += 1;
-        let flight = Flight { claimed, lane: number, started_at: self.clock.now() };
+        let (started_at, started) = (self.steady.now(), self.clock.elapsed());
+        let flight = Flight { claimed, lane: number, started_at, started };
         self.flights.insert(self.tasks.spawn(task).id(), flight);
     }
 
-    fn hand_back(&mut self, claimed: &Claimed) {
-        match delivery::step(&claimed.state, Event::HandedBack, &self.given(claimed)) {
+    fn hand_back(&mut self, claimed: Arc<Claimed>) {
+        match delivery::step(&claimed.state, Event::HandedBack, &self.given(&claimed)) {
             Ok(after) => self.unsettled.push(Settlement {
-                delivery: claimed.delivery,
-                token: token(&claimed.state),
+                claimed,
                 after,
                 attempt: None,
                 extra_sends: 0,
@@ -263,9 +367,9 @@ impl Turner {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    fn note(&mut self, ended: Result<(Id, Delivered), JoinError>) {
+    fn note(&mut self, ended: Result<(Id, Ended), JoinError>) {
         let (id, delivered) = match ended {
-            Ok((id, delivered)) => (id, delivered),
+            Ok((id, ended)) => (id, self.by_our_time(ended)),
             Err(error) => (error.id(), Delivered { outcome: outcome_of_failure(&error), sends: 1 }),
         };
         let Some(flight) = self.flights.remove(&id) else { return };
@@ -279,6 +383,15 @@ impl Turner {
                 tracing::error!(error = %illegal, delivery = %flight.claimed.delivery, "an attempt ended in no state")
             }
         }
+    }
+
+    /// A provider's "not before" is told by the clock that people set.
+    fn by_our_time(&self, ended: Ended) -> Delivered {
+        let Ended { mut delivered, at } = ended;
+        if let Outcome::Throttled { until, .. } = &mut delivered.outcome {
+            *until = self.now() + until.since(at);
+        }
+        delivered
     }
 
     /// What follows from an attempt, by `delivery::step`.
@@ -305,8 +418,7 @@ impl Turner {
         });
         let place = claimed.state.place();
         Ok(Settlement {
-            delivery: claimed.delivery,
-            token: token(&claimed.state),
+            claimed: claimed.clone(),
             after,
             attempt: Some(Attempt {
                 number: place.tries,
@@ -314,7 +426,7 @@ impl Turner {
                 due_at: claimed.due_at,
                 wait: claimed.wait,
                 started_at: flight.started_at,
-                duration: now.since(flight.started_at),
+                duration: self.clock.elapsed().saturating_sub(flight.started),
                 outcome,
             }),
             extra_sends: usize::try_from(delivered.sends.saturating_sub(1)).unwrap_or(0),
@@ -335,20 +447,12 @@ impl Turner {
     /// Says goodbye to the store and to other workers.
     pub(crate) async fn retire(self) -> Result<(), StoreError> {
         let now = self.now();
+        crash_point("before_retire");
         self.store.retire(self.presence.id(), self.directory.clone(), now).await?;
+        crash_point("after_retire");
         self.presence.leave();
         Ok(())
     }
-}
-
-/// When the lease of a claimed delivery ends.
-fn ends_at(state: &State) -> Timestamp {
-    if let State::Leased { lease, .. } = state { lease.until } else { Timestamp::EPOCH }
-}
-
-/// The fencing token of a claimed delivery.
-fn token(state: &State) -> i64 {
-    if let State::Leased { lease, .. } = state { lease.token } else { 0 }
 }
 
 async fn settle(

@@ -1,5 +1,6 @@
 //! The commands. Each one's arguments live in its own file.
 
+use crate::bench;
 use crate::command;
 use crate::demo;
 use clap::{Parser, Subcommand};
@@ -78,6 +79,8 @@ pub enum Command {
     Backup(command::backup::Args),
     /// Delete old messages that are over
     Prune(command::prune::Args),
+    /// Measure this machine and what Callout makes of it
+    Bench(bench::Args),
     /// Create the store, or bring its schema up to date
     Migrate(command::migrate::Args),
     /// Print a completion script for a shell

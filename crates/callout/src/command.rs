@@ -23,7 +23,7 @@ pub mod why;
 
 use crate::cli::{Cli, Command};
 use crate::config::{self, Config, ConfigErrors, login_name};
-use crate::{demo, print};
+use crate::{bench, demo, print};
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{Actor, Answer};
 use callout_store::{Create, SqliteStore, StoreError};
@@ -34,7 +34,9 @@ use std::path::Path;
 pub const FAILED: u8 = 1;
 /// The exit code for wrong usage.
 pub const USAGE: u8 = 2;
-/// The exit code for a wrong configuration (`EX_CONFIG`).
+/// The exit code for a disk that failed or files that were taken away (`EX_IOERR`).
+pub const DISK: u8 = 74;
+/// The exit code for a wrong configuration (`EX_CONFIG`), or a database that this program must not use.
 pub const CONFIG: u8 = 78;
 
 /// Why a command did not do what it was asked.
@@ -74,7 +76,10 @@ impl Failure {
     /// The program's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Said | Self::Failed { .. } => FAILED,
+            Self::Said => FAILED,
+            Self::Failed { error, .. } => {
+                error.chain().find_map(|cause| cause.downcast_ref()).map_or(FAILED, code_of)
+            }
             Self::Usage { .. } => USAGE,
             Self::Config(_) => CONFIG,
         }
@@ -99,6 +104,17 @@ impl Failure {
             }
             Self::Config(errors) => print_config_errors(errors),
         }
+    }
+}
+
+/// The exit code for what the store says: it tells a supervisor whether starting again can help.
+fn code_of(error: &StoreError) -> u8 {
+    match error {
+        StoreError::Failing { .. } | StoreError::Stopped(_) => DISK,
+        StoreError::SchemaTooNew { .. }
+        | StoreError::SchemaChanged { .. }
+        | StoreError::UnsafeDisk(_) => CONFIG,
+        _ => FAILED,
     }
 }
 
@@ -128,6 +144,9 @@ impl From<StoreError> for Failure {
         let help = match &error {
             StoreError::Busy(_) => Some("another process keeps it busy; ask again"),
             StoreError::Full(_) => Some("free some space, then ask again"),
+            StoreError::Failing { .. } | StoreError::Stopped(_) => Some(
+                "look into the system's log for the disk; what was acknowledged before is safe",
+            ),
             StoreError::CommitUnknown(_) => {
                 Some("look with `callout list`, or ask again with the same --idempotency-key")
             }
@@ -144,6 +163,7 @@ impl From<StoreError> for Failure {
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let named = cli.config.as_deref();
     match cli.command {
+        Command::Bench(args) => bench::run(&args, named),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args, named),
         Command::Init(args) => init::run(&args),
@@ -177,7 +197,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 /// Its own, or that there is no runtime.
 pub fn wait_for(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(anyhow::Error::from)?.block_on(work)
+    let runtime = runtime.map_err(anyhow::Error::from)?;
+    let done = runtime.block_on(work);
+    // A name lookup that hangs must not keep the program.
+    runtime.shutdown_background();
+    done
 }
 
 /// Finds, reads and checks the configuration.
@@ -214,8 +238,13 @@ pub fn person(by: impl Into<String>) -> Actor {
 /// # Errors
 /// What the store says.
 pub fn open(config: &Config, create: Create) -> Result<SqliteStore, Failure> {
-    let now = SystemClock.now();
-    SqliteStore::open(&config.store_path, create, now).map_err(|error| {
+    let (path, now) = (&config.store_path, SystemClock.now());
+    let opened = if config.unsafe_disk {
+        SqliteStore::open_anywhere(path, create, now)
+    } else {
+        SqliteStore::open(path, create, now)
+    };
+    let opened = opened.map_err(|error| {
         let place = format!("the store at {} cannot be opened", config.store_path.display());
         match Failure::from(error) {
             Failure::Failed { error, help } => {
@@ -223,7 +252,11 @@ pub fn open(config: &Config, create: Create) -> Result<SqliteStore, Failure> {
             }
             other => other,
         }
-    })
+    })?;
+    if let Some(lost) = opened.lost() {
+        print::warning(format_args!("{lost}; `callout serve` tells the operator when it starts"));
+    }
+    Ok(opened)
 }
 
 #[cfg(test)]

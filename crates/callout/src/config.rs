@@ -45,6 +45,8 @@ pub struct Config {
     pub time_zone: Option<TimeZone>,
     /// The database.
     pub store_path: PathBuf,
+    /// Whether the database may lie where locks do not hold.
+    pub unsafe_disk: bool,
     /// How long messages that are over are kept.
     pub retention: Retention,
     /// The HTTP server.
@@ -81,6 +83,12 @@ impl Config {
 /// Everything that is wrong with it.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     interpret(&Source::read(path)?, &environment)
+}
+
+/// Checks `text` as if it stood in a file at `path` that nobody else can read; no environment variable is set.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_text(path: &Path, text: &str) -> Result<Config, ConfigErrors> {
+    interpret(&Source::new(path, text, false), &|_| None)
 }
 
 /// The configuration file: the one that is named, else that in `CALLOUT_CONFIG`, else `callout.toml` in
@@ -150,7 +158,7 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
     root.only(SECTIONS);
     let locale = sections::locale(&root);
     let time_zone = sections::time_zone(&root);
-    let (store_path, retention) = sections::store(&root);
+    let (store_path, retention, unsafe_disk) = sections::store(&root);
     let server = sections::server(&root);
     let http = sections::http(&root);
     let people = sections::people(&root);
@@ -174,6 +182,7 @@ fn interpret(source: &Source, environment: Environment<'_>) -> Result<Config, Co
             time_zone,
             store_path,
             retention,
+            unsafe_disk,
             server,
             http,
             directory,

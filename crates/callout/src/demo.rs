@@ -249,7 +249,8 @@ escalation = "night"
     )
 }
 
-fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a new file that nobody else can read.
+pub(crate) fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

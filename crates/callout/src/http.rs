@@ -13,6 +13,9 @@ pub(crate) mod auth;
 pub(crate) mod callback;
 mod metrics;
 mod peer;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(test, expect(unreachable_pub, reason = "it is for `tests/fuzz` too"))]
+pub(crate) mod target;
 mod tries;
 
 use api::Api;

@@ -243,6 +243,9 @@ pub fn stats(stats: &Stats) -> Value {
         "oldest_due_ms": stats.oldest_due.map(ms),
         "accept_latency_ms": latency,
         "alerts": alert::stats(&stats.alerts),
+        "clock": stats.clock.map(|clock| json!({
+            "set": clock.count, "last_ms": clock.last_ms, "last_at": time(clock.last_at),
+        })),
     })
 }
 

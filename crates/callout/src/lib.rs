@@ -6,10 +6,13 @@
 
 pub mod advice;
 pub mod assemble;
+pub mod bench;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod demo;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 pub mod json;
 pub mod narrate;
@@ -25,7 +28,8 @@ pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os()))
 }
 
-/// Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+/// Runs the program and returns its exit code: 0 done, 1 failed, 2 wrong usage, 74 the disk failed,
+/// 78 wrong configuration.
 pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
     let cli = match cli::Cli::try_parse_from(arguments) {
         Ok(cli) => cli,

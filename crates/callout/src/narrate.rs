@@ -227,6 +227,7 @@ fn cause_words(cause: Cause) -> &'static str {
         Cause::Rejected => "every channel refused it for good",
         Cause::NoChannel => "its receiver has no channel any more",
         Cause::Quarantined => "the stored message is damaged",
+        Cause::Poison => "its worker died in the middle of every try",
     }
 }
 

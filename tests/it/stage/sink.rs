@@ -8,9 +8,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// What to do with a request once it was read.
 #[derive(Clone, Debug)]
@@ -27,7 +29,47 @@ pub(crate) enum Reply {
     Endless,
     /// Send something that is not HTTP.
     Garbage,
+    /// Reset the connection.
+    Reset,
+    /// Send exactly this, and then do that.
+    Bytes(Vec<u8>, Then),
 }
+
+/// What follows the bytes that were sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Then {
+    /// Close the connection.
+    Close,
+    /// Reset the connection.
+    Reset,
+    /// Say nothing until the client goes.
+    Silence,
+    /// Listen for the next request.
+    Listen,
+    /// Say this again and again, but take one's time.
+    Drip(&'static [u8]),
+    /// Say this again and again, as fast as it is read.
+    Flood(&'static [u8]),
+}
+
+/// What happens to a connection before anything is read from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Door {
+    /// Requests are read.
+    #[default]
+    Open,
+    /// The connection is closed.
+    Shut,
+    /// The connection is reset.
+    Reset,
+    /// Nothing is ever read or said.
+    Deaf,
+    /// This is said, and nothing that comes is heard.
+    Blurt(&'static [u8], Then),
+}
+
+/// How long a provider that drips takes between two drops.
+const DROP_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn json(status: u16, body: &str) -> Reply {
     Reply::Answer(status, vec![("content-type", "application/json".into())], body.into())
@@ -125,26 +167,58 @@ struct Script {
 #[derive(Clone)]
 pub(crate) struct Sink {
     address: SocketAddr,
+    door: Door,
     script: Arc<Mutex<Script>>,
     log: watch::Sender<Vec<Received>>,
+    /// Where its connections live; it is gone once the sink is closed.
+    life: Arc<Mutex<Option<JoinSet<()>>>>,
+    hung_up: watch::Sender<()>,
 }
 
 impl Sink {
     pub(crate) async fn start() -> Self {
+        Self::behind(Door::Open).await
+    }
+
+    /// A sink that treats every connection like this.
+    pub(crate) async fn behind(door: Door) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink = Self {
             address: listener.local_addr().unwrap(),
+            door,
             script: Arc::default(),
             log: watch::Sender::new(Vec::new()),
+            life: Arc::new(Mutex::new(Some(JoinSet::new()))),
+            hung_up: watch::Sender::new(()),
         };
         let server = sink.clone();
-        tokio::spawn(async move {
+        let listen = async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                tokio::spawn(async move { server.serve(stream).await });
+                let caller = server.clone();
+                let mut life = server.life.lock().unwrap();
+                let Some(life) = life.as_mut() else { return };
+                while life.try_join_next().is_some() {}
+                let mut hung_up = caller.hung_up.subscribe();
+                life.spawn(async move {
+                    tokio::select! {
+                        () = caller.serve(stream) => (),
+                        _ = hung_up.changed() => (),
+                    }
+                });
             }
-        });
+        };
+        sink.life.lock().unwrap().as_mut().unwrap().spawn(listen);
         sink
+    }
+
+    /// Closes every connection there is, and takes others.
+    pub(crate) fn hang_up(&self) {
+        self.hung_up.send_replace(());
+    }
+
+    /// Nobody is here any more: every connection is closed, and no other is taken.
+    pub(crate) fn close(&self) {
+        drop(self.life.lock().unwrap().take());
     }
 
     pub(crate) fn address(&self, channel: &str) -> String {
@@ -198,6 +272,17 @@ impl Sink {
     }
 
     async fn serve(&self, mut stream: TcpStream) {
+        match self.door {
+            Door::Open => (),
+            Door::Shut => return,
+            Door::Reset => return stream.set_zero_linger().unwrap(),
+            Door::Deaf => return std::future::pending().await,
+            Door::Blurt(bytes, then) => {
+                let _ = stream.write_all(bytes).await;
+                go_on(&mut stream, then).await;
+                return;
+            }
+        }
         let mut buffer = Vec::new();
         while let Some(received) = read_request(&mut stream, &mut buffer).await {
             let reply = self.reply(&received);
@@ -257,34 +342,43 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
 
 /// Answers; returns whether the connection may go on.
 async fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
-    match reply {
+    let (bytes, then) = match reply {
         Reply::Answer(status, headers, body) => {
             let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
             for (name, value) in headers {
                 head += &format!("{name}: {value}\r\n");
             }
-            stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.is_ok()
+            (format!("{head}\r\n{body}").into_bytes(), Then::Listen)
         }
-        Reply::Close => false,
-        Reply::Silence => {
-            let mut rest = [0; 64];
-            while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {}
-            false
-        }
+        Reply::Close => (vec![], Then::Close),
+        Reply::Reset => (vec![], Then::Reset),
+        Reply::Silence => (vec![], Then::Silence),
         Reply::Half => {
             let head =
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 400\r\n\r\n";
-            let _ = stream.write_all(format!("{head}{{\"errcode\":0,").as_bytes()).await;
-            false
+            (format!("{head}{{\"errcode\":0,").into_bytes(), Then::Close)
         }
-        Reply::Endless => {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
-            false
+        Reply::Endless => (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), Then::Flood(&[b'x'; 4096])),
+        Reply::Garbage => (b"220 mail.example.com ESMTP\r\n".to_vec(), Then::Close),
+        Reply::Bytes(bytes, then) => (bytes, then),
+    };
+    stream.write_all(&bytes).await.is_ok() && go_on(stream, then).await
+}
+
+/// Does what follows an answer; returns whether the connection may go on.
+async fn go_on(stream: &mut TcpStream, then: Then) -> bool {
+    let mut rest = [0; 1024];
+    match then {
+        Then::Listen => return true,
+        Then::Close => (),
+        Then::Reset => stream.set_zero_linger().unwrap(),
+        Then::Silence => while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {},
+        Then::Drip(drop) => {
+            while stream.write_all(drop).await.is_ok() {
+                tokio::time::sleep(DROP_EVERY).await;
+            }
         }
-        Reply::Garbage => {
-            let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n").await;
-            false
-        }
+        Then::Flood(bytes) => while stream.write_all(bytes).await.is_ok() {},
     }
+    false
 }

@@ -16,7 +16,7 @@ const REPLY_LINES_MAX: usize = 128;
 /// How much goes into one TLS record.
 const RECORD_BYTES: usize = 16 * 1024;
 /// How long saying goodbye may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why the conversation cannot go on.
 #[derive(Debug)]

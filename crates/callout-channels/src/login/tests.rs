@@ -305,6 +305,35 @@ async fn a_login_that_hangs_costs_the_message_nothing() {
     assert_eq!(server.count("/message/send?"), 0);
 }
 
+/// What comes of a token that has become stale where these answers take a while, and then nothing more comes.
+async fn slowly(answers: Answers) -> String {
+    let server = Server::new(answers).await;
+    let settings = Settings { timeout: Duration::from_secs(1), ..Settings::default() };
+    let transport = Transport::new(settings).unwrap();
+    let outcome = attempt(&server.channel("ada"), &transport, after(0)).await.outcome;
+    format!("{} {}", outcome.name(), outcome.reason())
+}
+
+#[tokio::test]
+async fn logging_in_again_and_the_message_share_the_time_of_one_request() {
+    fn stale() -> Option<String> {
+        std::thread::park_timeout(Duration::from_millis(50));
+        refused(42_001, "access_token expired")
+    }
+    let heard: Answers = |line, before| match (line.contains("/gettoken"), before) {
+        (true, n) => granted(n, 7200),
+        (false, 0) => stale(),
+        (false, _) => None,
+    };
+    assert_eq!(slowly(heard).await, "unknown no answer within 1s, logging in included");
+    let not_heard: Answers = |line, before| match (line.contains("/gettoken"), before) {
+        (true, 0) => granted(0, 7200),
+        (false, _) => stale(),
+        (true, _) => None,
+    };
+    assert_eq!(slowly(not_heard).await, "transient no answer within 1s, logging in included");
+}
+
 #[tokio::test]
 async fn asking_ends_after_its_limit_and_the_next_may_ask() {
     const LIMIT: Duration = Duration::from_millis(20);

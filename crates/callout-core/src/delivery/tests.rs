@@ -157,7 +157,7 @@ fn what_may_have_arrived_goes_elsewhere_where_a_duplicate_is_costly() {
     costly(&["sms", "b"]).attempt(busy()).is("ready", "sms").waits(0.2..=2.0, Wait::Backoff);
     // A worker that died in the middle knows no more than silence.
     let mut lost = costly(&["sms", "b"]);
-    lost.happens(Event::Leased(lease())).happens(Event::LeaseLost).is("ready", "b");
+    lost.happens(Event::Leased(lease())).happens(Event::LeaseLost(1)).is("ready", "b");
     // Where nobody else is left to tell, a duplicate is better than nothing, after a pause.
     costly(&["sms"]).attempt(silent()).is("ready", "sms").waits(0.2..=30.0, Wait::Round);
 }
@@ -272,16 +272,35 @@ fn a_channel_that_was_passed_over_gets_its_turn_before_anything_is_dead() {
 }
 
 #[test]
-fn a_try_whose_worker_died_is_repeated_at_once_but_not_for_ever() {
+fn a_try_whose_worker_died_is_repeated_at_once_then_after_a_pause_and_then_given_up() {
     let mut story = Story::new(&["a", "b"]);
-    for _ in 0..2 {
+    for (n, pause) in [(1, 0.0..=0.0), (2, 0.2..=4.0)] {
         story
             .happens(Event::Leased(lease()))
-            .happens(Event::LeaseLost)
+            .happens(Event::LeaseLost(n))
             .is("ready", "a")
-            .waits(0.0..=0.0, Wait::Abandoned);
+            .waits(pause, Wait::Abandoned);
+        if let State::Ready { at, .. } = story.state {
+            story.now = at;
+        }
     }
-    story.happens(Event::Leased(lease())).happens(Event::LeaseLost).is("ready", "b");
+    let before = story.happens(Event::Leased(lease())).state.clone();
+    story.happens(Event::LeaseLost(LOSSES_MAX)).is("dead", "a");
+    assert_eq!(notice(&before, &story.state), Some(Notice::Dead(Cause::Poison)));
+}
+
+#[test]
+fn those_that_were_on_their_way_together_are_tried_apart() {
+    let place = Place { tries: 2, attempt: 1, ..place("a") };
+    let leased = State::Leased { lease: lease(), place };
+    let story = Story::new(&["a"]);
+    let again_at = |seed| match step(&leased, Event::LeaseLost(2), &Given { seed, ..story.given() })
+    {
+        Ok(State::Ready { at, .. }) => at,
+        other => panic!("{other:?}"),
+    };
+    let times: std::collections::BTreeSet<_> = (0..8).map(again_at).collect();
+    assert_eq!(times.len(), 8);
 }
 
 #[test]
@@ -333,7 +352,7 @@ fn events() -> Vec<(String, Event)> {
         outcomes().into_iter().map(|(name, o)| (format!("attempted: {name}"), Event::Attempted(o))),
     );
     for event in [
-        Event::LeaseLost,
+        Event::LeaseLost(1),
         Event::HandedBack,
         Event::Overdue,
         Event::Blocked(at(40)),
@@ -345,6 +364,8 @@ fn events() -> Vec<(String, Event)> {
     ] {
         events.push((event.name().into(), event));
     }
+    let last = Event::LeaseLost(LOSSES_MAX);
+    events.push((format!("{} for the third time in a row", last.name()), last));
     events
 }
 

@@ -44,6 +44,14 @@ fn what_may_be_enqueued() {
         |m| m.links = vec![Link { text: "go".into(), url: "javascript:alert(1)".into() }],
         expect!["links[0].url is not an http:// or https:// address"],
     );
+    // Each part is short enough, but a quote takes two bytes in JSON, and a webhook sends all of it.
+    let quotes = |m: &mut Message| {
+        m.body = "\"".repeat(BODY_BYTES_MAX);
+        m.labels = (0..64).map(|n| (n.to_string(), "\"".repeat(LABEL_VALUE_BYTES_MAX))).collect();
+        m.images = vec![format!("https://{}", "\"".repeat(URL_BYTES_MAX - 8)); LIST_MAX];
+        m.links = vec![Link { text: "x".into(), url: m.images[0].clone() }; LIST_MAX];
+    };
+    check(quotes, expect!["message has 295640 bytes as JSON; at most 262144 fit"]);
     check(|m| m.to = vec!["ops".into(); 17], expect!["to has 17 entries; at most 16 fit"]);
     check(|m| m.ttl = Some(Duration::ZERO), expect!["ttl is not between 1s and 30d"]);
     check(|m| m.delay = Some(Duration::MAX), expect!["delay is longer than 366d"]);

@@ -50,6 +50,9 @@ pub fn report(
         Notice::Dead(Cause::Quarantined) => {
             ("quarantined", Level::Error, "the stored message is damaged", "存储的消息已损坏")
         }
+        Notice::Dead(Cause::Poison) => {
+            ("quarantined", Level::Error, "every try ended its worker", "每次尝试都使工作进程退出")
+        }
         Notice::Expired => ("expired", Level::Error, "it was not accepted in time", "已过有效期"),
     };
     let locale = directory.locale;
@@ -106,6 +109,25 @@ pub fn exhausted(
     report.body = format!(
         "{heading}\n\n{facts}\n\n{reached}\n\n{take}`callout ack {id}`\n\n{story}`callout why {id}`\n"
     );
+    report.to = vec![operator.to_string()];
+    Some(report)
+}
+
+/// What an operator is told about a database that lacks what it once had, in the store's own words.
+///
+/// `None` without an operator's receiver.
+pub fn lost(directory: &Directory, words: &str) -> Option<Message> {
+    let operator = directory.operator.as_ref()?;
+    let locale = directory.locale;
+    let title =
+        locale.pick("Callout: the database has lost something", "Callout：数据库丢失了部分内容");
+    let mut report = Message::new(Level::Critical, title);
+    report.labels.insert(EVENT_LABEL.to_owned(), "lost".to_owned());
+    let advice = locale.pick(
+        "Whoever sent something since then should send it again. If a backup was put back, that is all.",
+        "请此后发送过消息的一方重新发送。如果是刚恢复了备份，则属正常现象。",
+    );
+    report.body = format!("{}\n\n{advice}\n", plain(words));
     report.to = vec![operator.to_string()];
     Some(report)
 }

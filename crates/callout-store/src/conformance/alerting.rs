@@ -2,6 +2,7 @@
 
 use super::Backend;
 use super::bench::{Bench, LEASE, accepted, at, labelled, policy, refused, titles, worker};
+use crate::clock::Reading;
 use crate::model::{Answer, Answered};
 use callout_core::alert::{State, Via};
 use callout_core::delivery::Wait;
@@ -222,6 +223,7 @@ pub async fn no_more_alerts_than_asked_are_looked_at(backend: &dyn Backend) {
     }
     for (stepped, more) in [(2, true), (1, false), (0, false)] {
         let ask = crate::model::EscalateRequest {
+            reading: Reading::default(),
             now: at(300),
             directory: Arc::clone(&bench.directory),
             limit: 2,

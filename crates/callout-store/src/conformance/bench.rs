@@ -1,13 +1,14 @@
 //! What the checks work with: a configuration, a clock that stands still, and short words.
 
 use super::Backend;
+use crate::clock::Reading;
 use crate::model::{
     Actor, Alert, Answer, AnswerRequest, Answered, Attempt, ClaimRequest, Claimed, Claims, Command,
     CommandRequest, EscalateReport, EscalateRequest, LaneAsk, NewMessage, PlanReport, PlanRequest,
     Settled, Settlement, StepRecord, Story,
 };
 use crate::store::Store;
-use callout_core::delivery::{self, Event, State};
+use callout_core::delivery::{self, Event};
 use callout_core::escalation::{Policy, Step};
 use callout_core::id::{ChannelName, MessageId, ReceiverName, WorkerId};
 use callout_core::level::Level;
@@ -53,6 +54,11 @@ impl Bench {
     /// `for=both` go to both, critical ones and all others to `ops`. Those labelled `for=alert` have to be
     /// acknowledged: `ops` has 5 minutes, then `lead` has 10, and that twice.
     pub(crate) async fn new(backend: &dyn Backend) -> Self {
+        Self::with(backend.store().await)
+    }
+
+    /// The same on a store that is there already.
+    pub(crate) fn with(store: Arc<dyn Store>) -> Self {
         let receiver = |name: &str, channels: &[&str]| {
             let name: ReceiverName = name.parse().unwrap();
             let channels = channels.iter().map(|name| name.parse().unwrap()).collect();
@@ -92,11 +98,7 @@ impl Bench {
             rate: Rate::default(),
             limit: 100,
         };
-        Self {
-            store: backend.store().await,
-            directory: Arc::new(directory),
-            lanes: ["a", "b", "c"].map(lane).into(),
-        }
+        Self { store, directory: Arc::new(directory), lanes: ["a", "b", "c"].map(lane).into() }
     }
 
     pub(crate) fn lane(&mut self, name: &str) -> &mut LaneAsk {
@@ -118,13 +120,25 @@ impl Bench {
 
     pub(crate) async fn plan(&self, now: Timestamp) -> PlanReport {
         let directory = Arc::clone(&self.directory);
-        let ask = PlanRequest { now, directory, limit: 100, entropy: entropy() };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now,
+            directory,
+            limit: 100,
+            entropy: entropy(),
+        };
         self.store.plan(ask).await.unwrap()
     }
 
     pub(crate) async fn escalate(&self, now: Timestamp) -> EscalateReport {
         let directory = Arc::clone(&self.directory);
-        let ask = EscalateRequest { now, directory, limit: 100, entropy: entropy() };
+        let ask = EscalateRequest {
+            reading: Reading::default(),
+            now,
+            directory,
+            limit: 100,
+            entropy: entropy(),
+        };
         self.store.escalate(ask).await.unwrap()
     }
 
@@ -190,6 +204,7 @@ impl Bench {
 
     pub(crate) async fn claim_as(&self, n: u8, now: Timestamp) -> Claims {
         let ask = ClaimRequest {
+            reading: Reading::default(),
             now,
             directory: Arc::clone(&self.directory),
             worker: worker(n),
@@ -217,14 +232,13 @@ impl Bench {
         outcome: Outcome,
         now: Timestamp,
     ) -> Settlement {
-        let State::Leased { lease, place } = &claimed.state else { panic!("it is not leased") };
+        let place = claimed.state.place();
         let blocked = BTreeSet::new();
         let given =
             self.directory.given(&claimed.receiver, claimed.message.level, now, &blocked, 0);
         let event = Event::Attempted(outcome.clone());
         Settlement {
-            delivery: claimed.delivery,
-            token: lease.token,
+            claimed: Arc::new(claimed.clone()),
             after: delivery::step(&claimed.state, event, &given).unwrap(),
             attempt: Some(Attempt {
                 number: place.tries,

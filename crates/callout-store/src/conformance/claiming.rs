@@ -2,6 +2,7 @@
 
 use super::Backend;
 use super::bench::{Bench, accepted, at, entropy, labelled, new, titles, worker};
+use crate::clock::Reading;
 use crate::model::ClaimRequest;
 use callout_core::delivery::{State, Wait};
 use callout_core::level::Level;
@@ -82,6 +83,7 @@ pub async fn two_workers_never_hold_the_same_delivery(backend: &dyn Backend) {
         let mut lanes = bench.lanes.clone();
         lanes[0].limit = 7;
         ClaimRequest {
+            reading: Reading::default(),
             now: at(0),
             directory: Arc::clone(&bench.directory),
             worker: worker(n),

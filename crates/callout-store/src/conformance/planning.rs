@@ -2,6 +2,7 @@
 
 use super::Backend;
 use super::bench::{Bench, at, entropy, labelled, titles};
+use crate::clock::Reading;
 use crate::model::PlanRequest;
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -75,7 +76,13 @@ pub async fn no_more_than_asked_is_planned(backend: &dyn Backend) {
     }
     for (planned, more) in [(2, true), (1, false), (0, false)] {
         let directory = Arc::clone(&bench.directory);
-        let ask = PlanRequest { now: at(0), directory, limit: 2, entropy: entropy() };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now: at(0),
+            directory,
+            limit: 2,
+            entropy: entropy(),
+        };
         let report = bench.store.plan(ask).await.unwrap();
         assert_eq!((report.planned, report.more), (planned, more));
     }

@@ -1,5 +1,6 @@
 //! Alerts: how they stand, what people do about them, and whom to tell next.
 
+use crate::clock::Reading;
 use callout_core::alert::{self, Deed, Via};
 use callout_core::escalation::{Cause, Policy, Timer};
 use callout_core::id::ReceiverName;
@@ -116,6 +117,8 @@ pub struct AlertCounts {
 pub struct EscalateRequest {
     /// The present.
     pub now: Timestamp,
+    /// How old that is by the time it is used.
+    pub reading: Reading,
     /// What decides.
     pub directory: Arc<Directory>,
     /// The most alerts to look at in one go.

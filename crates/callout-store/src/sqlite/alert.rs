@@ -3,6 +3,7 @@
 use super::alert_row::{Row, alert, alert_columns, place, step};
 use super::body;
 use super::delivery::{self, Scene};
+use super::fault::torn;
 use super::journal;
 use super::report;
 use super::row::{self, Delivery, delivery_columns, lossy};
@@ -80,6 +81,8 @@ pub(super) const WRITE: &str = "
 pub(super) const STOP: &str = "
     UPDATE callout_alert SET timer = 'stopped', due_at = NULL, look_at = NULL WHERE seq = :seq";
 
+pub(super) const REMOVE: &str = "DELETE FROM callout_alert WHERE seq = :seq";
+
 pub(super) const REPEAT: &str = "
     UPDATE callout_alert
        SET repeats = max(0, min(repeats, 4294967295)) + 1, last_repeat_at = :now
@@ -88,6 +91,12 @@ pub(super) const REPEAT: &str = "
 pub(super) const LOOK: &str = "
     UPDATE callout_alert SET look_at = :now
      WHERE seq = :seq AND look_at IS NOT NULL AND look_at > :now";
+
+pub(super) const SHIFT: &str = "
+    UPDATE callout_alert
+       SET opened_at = max(0, min(:last, opened_at + :by)), since = max(0, min(:last, since + :by)),
+           due_at = max(0, min(:last, due_at + :by)), look_at = max(0, min(:last, look_at + :by))
+     WHERE look_at IS NOT NULL";
 
 pub(super) const TOLD: &str = "
     SELECT receiver FROM callout_delivery
@@ -192,7 +201,16 @@ pub(super) fn set_aside(
     problem: &str,
 ) -> Result<(), StoreError> {
     tracing::error!(message = seq, problem, "an escalation was stopped");
-    tx.db.execute("stop the escalation", STOP, named_params! {":seq": seq})?;
+    const DOING: &str = "stop the escalation";
+    let stopped = tx.db.execute(DOING, STOP, named_params! {":seq": seq});
+    let stopped = match stopped {
+        // A row that holds what its table does not allow cannot be changed.
+        Err(StoreError::Broken { .. }) => tx.db.execute(DOING, REMOVE, named_params! {":seq": seq}),
+        stopped => stopped,
+    };
+    if stopped? == 0 {
+        return Err(torn(DOING));
+    }
     let problem = format!("its escalation cannot go on: {problem}");
     journal::note(tx, scene.now, seq, "quarantined", &problem)?;
     let about = body::rescued(tx, seq)?;
@@ -211,6 +229,13 @@ pub(super) fn look_soon(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(),
     let params = named_params! {":seq": seq, ":now": now.unix_ms()};
     tx.news.work |= tx.db.execute("look at the escalation", LOOK, params)? == 1;
     Ok(())
+}
+
+/// Moves the times of all alerts that wait, because the clock was set by so many milliseconds. Those are
+/// open alerts, as many as people have to answer.
+pub(super) fn shift(tx: &Tx<'_>, by_ms: i64) -> Result<(), StoreError> {
+    let params = named_params! {":by": by_ms, ":last": Timestamp::LAST.unix_ms()};
+    tx.db.execute("move alerts along with the clock", SHIFT, params).map(drop)
 }
 
 /// Whom an alert has reached, or may have, by name.

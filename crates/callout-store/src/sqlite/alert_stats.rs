@@ -73,7 +73,7 @@ pub(super) fn read(db: Db<'_>) -> Result<AlertStats, StoreError> {
     Ok(AlertStats {
         open: count(db, Standing::Open)?,
         acknowledged: count(db, Standing::Acknowledged)?,
-        exhausted: number(db.one("count alerts", EXHAUSTED, [], |row| row.get(0))?),
+        exhausted: number(db.one("count alerts", EXHAUSTED, &[], |row| row.get(0))?),
         levels: levels
             .into_iter()
             .map(|(level, tally): (Level, _)| (level, tally.counts()))
@@ -86,15 +86,17 @@ pub(super) fn read(db: Db<'_>) -> Result<AlertStats, StoreError> {
 }
 
 fn latest(db: Db<'_>) -> Result<Vec<Latest>, StoreError> {
-    db.all("read the latest alerts", LATEST, [], |row| {
-        let opened_at = time(row.get(3)?);
+    db.all("read the latest alerts", LATEST, &[], |row| {
+        // One that cannot be read must not keep the others from being counted.
+        let number = |column| row.get::<_, Option<i64>>(column).unwrap_or(None);
+        let opened_at = time(number(3).unwrap_or(0));
         Ok(Latest {
             seq: row.get(0)?,
             level: lossy(row, 1)?.parse().ok(),
             open: lossy(row, 2)? == Standing::Open.name(),
             escalated: row.get(5)?,
             exhausted: row.get(6)?,
-            time_to_ack: row.get::<_, Option<i64>>(4)?.map(|at| time(at).since(opened_at)),
+            time_to_ack: number(4).map(|at| time(at).since(opened_at)),
         })
     })
 }

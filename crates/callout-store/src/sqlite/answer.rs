@@ -13,6 +13,7 @@ use super::journal::{self, Entry};
 use super::report::{self, About, Ids};
 use super::row::lossy;
 use super::tx::{Db, Tx};
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{Actor, Answer, AnswerRequest, Answered, Seen};
 use callout_core::alert::{self as life, Event, State};
@@ -110,6 +111,7 @@ fn close(
     if !settle(tx, scene, row, state)? {
         return Ok(Some("somebody else was faster".to_owned()));
     }
+    crash_point("inside_answer");
     note(tx, row, event.name(), ask)?;
     let told = alert::told(tx.db, row.seq)?;
     follow_up(tx, scene, row, &event, &ask.who.by, ask.note.as_deref(), &told)?;

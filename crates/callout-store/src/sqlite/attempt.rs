@@ -5,7 +5,7 @@ use super::row::{self, time};
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
 use crate::model::{Attempt, AttemptRecord};
-use callout_core::delivery::Wait;
+use callout_core::delivery::{LOSSES_MAX, Wait};
 use callout_core::id::DeliveryId;
 use rusqlite::{Row, named_params};
 use std::time::Duration;
@@ -32,6 +32,29 @@ pub(super) const OF_DELIVERY: &str = "
       FROM callout_attempt
      WHERE delivery_id = :delivery
      ORDER BY number";
+
+/// What is noted of a try whose worker never said how it ended.
+pub(super) static LOST: &str = "the worker stopped before the outcome was known";
+
+pub(super) const LATEST: &str = "
+    SELECT detail, wait FROM callout_attempt
+     WHERE delivery_id = :delivery ORDER BY number DESC LIMIT :limit";
+
+/// How many of the latest tries ended with their worker, since somebody last put the delivery back.
+pub(super) fn lost_in_a_row(db: Db<'_>, delivery: DeliveryId) -> Result<u32, StoreError> {
+    let params = named_params! {":delivery": delivery.0, ":limit": LOSSES_MAX};
+    let latest = db.all("look for lost tries", LATEST, params, |row| {
+        Ok((row::lossy(row, 0)? == LOST, row::lossy(row, 1)? == Wait::Replayed.name()))
+    })?;
+    let mut lost = 0;
+    for (is_lost, was_replayed) in latest {
+        lost += u32::from(is_lost);
+        if was_replayed || !is_lost {
+            break;
+        }
+    }
+    Ok(lost)
+}
 
 /// Records a try that ended in time.
 pub(super) fn write(
@@ -81,17 +104,18 @@ pub(super) fn of_delivery(db: Db<'_>, delivery: i64) -> Result<Vec<AttemptRecord
     db.all("read the tries", OF_DELIVERY, named_params! {":delivery": delivery}, record)
 }
 
+/// Reads a try to be shown; what is damaged in it hides neither the rest nor other tries.
 fn record(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     Ok(AttemptRecord {
         number: row.get(0)?,
-        channel: row::parsed(row, 1)?,
+        channel: row::named(row, 1)?,
         due_at: time(row.get(2)?),
-        wait: row::word(row, 3, Wait::from_name)?,
+        wait: Wait::from_name(&row::lossy(row, 3)?).unwrap_or(Wait::New),
         started_at: time(row.get(4)?),
         duration: Duration::from_millis(row.get::<_, i64>(5)?.try_into().unwrap_or(0)),
-        outcome: row.get(6)?,
-        code: row.get(7)?,
-        detail: row.get(8)?,
+        outcome: row::lossy(row, 6)?,
+        code: Some(row::lossy(row, 7)?).filter(|code| !code.is_empty()),
+        detail: row::lossy(row, 8)?,
         late: row.get(9)?,
     })
 }

@@ -5,6 +5,7 @@
 
 use super::connection;
 use super::fault::{broken, disk};
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use rusqlite::backup::{Backup, StepResult};
 use std::fs::File;
@@ -25,6 +26,7 @@ pub(super) fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
     if !connection::create_private(&unfinished)? {
         return Err(taken(&unfinished));
     }
+    crash_point("before_backup_copy");
     let copied = copy(from, &unfinished).and_then(|()| publish(&unfinished, to));
     if copied.is_err()
         && let Err(error) = std::fs::remove_file(&unfinished)
@@ -64,8 +66,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
 fn publish(unfinished: &Path, to: &Path) -> Result<(), StoreError> {
     const DOING: &str = "finish the backup";
     File::open(unfinished).and_then(|file| file.sync_all()).map_err(disk(DOING))?;
+    crash_point("before_backup_name");
     // Unlike a rename this fails if somebody has put a file there meanwhile.
     std::fs::hard_link(unfinished, to).map_err(disk(DOING))?;
+    crash_point("after_backup_name");
     std::fs::remove_file(unfinished).map_err(disk(DOING))?;
     connection::sync_folder(to)
 }

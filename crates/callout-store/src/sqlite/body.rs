@@ -13,20 +13,38 @@ use callout_core::id::ReceiverName;
 use callout_core::plan::MessageState;
 use rusqlite::named_params;
 
-pub(super) const READ: &str =
-    concat!("SELECT ", message_columns!(), " FROM callout_message m WHERE m.seq = :seq");
+pub(super) const READ: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", p.content FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
+     WHERE m.seq = :seq"
+);
 
 pub(super) const REMAINS: &str = "SELECT id, level, title FROM callout_message WHERE seq = :seq";
 
 pub(super) const QUARANTINE: &str = "
     UPDATE callout_progress SET state = 'dead', why = :why, settled_at = :now
-     WHERE seq = :seq AND state = 'new'";
+     WHERE seq = :seq";
 
-/// Reads a message and checks it as if it had just been written.
+/// Reads a message and checks it as if it had just been written, and that it is still what was planned.
 pub(super) fn read(db: Db<'_>, seq: i64) -> Result<Result<Trusted, Damaged>, StoreError> {
-    let row = db.one("read the message", READ, named_params! {":seq": seq}, row::message)?;
-    let gone = || Err(Damaged::Unreadable("its row is gone".to_owned()));
-    Ok(row::trusted(row.map_or_else(gone, |(_, row)| row)))
+    let row = db.one("read the message", READ, named_params! {":seq": seq}, |row| {
+        // What is no number is no checksum either.
+        Ok((row::message(row)?.1, row.get::<_, Option<i64>>(12).unwrap_or(Some(-1))))
+    })?;
+    let Some((stored, noted)) = row else {
+        return Ok(Err(Damaged::Unreadable("its row is gone".to_owned())));
+    };
+    Ok(row::trusted(stored).and_then(|trusted| unchanged(trusted, noted)))
+}
+
+/// A message, unless it has changed since its checksum was `noted`.
+fn unchanged(trusted: Trusted, noted: Option<i64>) -> Result<Trusted, Damaged> {
+    let found = trusted.content;
+    match noted {
+        Some(noted) if noted != i64::from(found) => Err(Damaged::Checksum { found, noted }),
+        Some(_) | None => Ok(trusted),
+    }
 }
 
 /// What can be said about a message, even if it is damaged.

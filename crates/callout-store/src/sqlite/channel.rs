@@ -4,6 +4,7 @@ use super::row::{self, time};
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
 use callout_core::circuit::{Circuit, PROBE_EVERY};
+use callout_core::drift::PAUSE_MAX;
 use callout_core::id::ChannelName;
 use callout_core::level::Level;
 use callout_core::outcome::Outcome;
@@ -11,13 +12,14 @@ use callout_core::rate::{COUNT_MAX, Rate, Window};
 use callout_core::time::Timestamp;
 use rusqlite::{Row, named_params};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 pub(super) const READ: &str = "
     SELECT name, sends, throttled_until, failures, probe_at, last_accepted_at, last_failed_at,
            last_failure
       FROM callout_channel
      WHERE name = :name";
+
+pub(super) const NAMES: &str = "SELECT name FROM callout_channel";
 
 pub(super) const BLOCKED: &str = "SELECT name FROM callout_channel WHERE probe_at > :now";
 
@@ -32,9 +34,6 @@ pub(super) const WRITE: &str = "
            failures = excluded.failures, probe_at = excluded.probe_at,
            last_accepted_at = excluded.last_accepted_at,
            last_failed_at = excluded.last_failed_at, last_failure = excluded.last_failure";
-
-/// The longest pause a provider can ask for; channels clamp to it.
-const THROTTLE_MAX: Duration = Duration::from_secs(3600);
 
 /// One channel's row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,8 +71,19 @@ impl Channel {
     /// After the clock was set back: no pause ends later than the longest one that can be asked for.
     pub(super) fn rebase(&mut self, now: Timestamp) {
         self.window.rebase(now);
-        self.throttled_until = self.throttled_until.map(|until| until.min(now + THROTTLE_MAX));
+        self.throttled_until = self.throttled_until.map(|until| until.min(now + PAUSE_MAX));
         self.circuit.probe_at = self.circuit.probe_at.map(|at| at.min(now + PROBE_EVERY));
+    }
+
+    /// The clock was set by so many milliseconds: what lies ahead is as far away as before, and what was sent
+    /// as long ago.
+    fn shift(&mut self, by_ms: i64) {
+        let shift = |at: &mut Option<Timestamp>| *at = at.map(|at| at.shifted(by_ms));
+        self.window.shift(by_ms);
+        shift(&mut self.throttled_until);
+        shift(&mut self.circuit.probe_at);
+        shift(&mut self.last_accepted_at);
+        shift(&mut self.last_failed_at);
     }
 
     /// How many messages of this level the limits have room for now.
@@ -158,6 +168,16 @@ impl Channels {
         }
         Ok(())
     }
+}
+
+/// Moves the times of all channels because the clock was set.
+pub(super) fn shift(tx: &Tx<'_>, by_ms: i64) -> Result<(), StoreError> {
+    let names = tx.db.all("list the channels", NAMES, &[], |row| row::lossy(row, 0))?;
+    let mut channels = Channels::default();
+    for name in names.iter().filter_map(|name| name.parse().ok()) {
+        channels.get(tx.db, &name)?.shift(by_ms);
+    }
+    channels.write(tx)
 }
 
 /// Channels whose circuit is open and whose next probe is not due yet. One whose probe is due is taken

@@ -15,7 +15,7 @@ use super::row::{self, Delivery, Trusted, delivery_columns, urgency};
 use super::tend;
 use super::tx::Tx;
 use crate::error::StoreError;
-use crate::model::{ClaimRequest, Claimed, Claims, LaneAsk};
+use crate::model::{ClaimRequest, Claimed, Claims, Entry, LaneAsk};
 use callout_core::alert::{Regarding, Standing};
 use callout_core::delivery::{Event, Lease, State};
 use callout_core::escalation::Telling;
@@ -186,6 +186,7 @@ fn claimed(
         wait: row.wait,
         telling,
         about,
+        entry: Entry { message: row.message, expires_at: row.expires_at, decision: row.decision },
     }
 }
 

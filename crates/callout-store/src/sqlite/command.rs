@@ -39,7 +39,7 @@ pub(super) const PLAN_AGAIN: &str = "
      WHERE seq = :seq AND state = :was";
 
 pub(super) const PROLONG: &str =
-    "UPDATE callout_delivery SET expires_at = :expires_at WHERE id = :id";
+    "UPDATE callout_delivery SET expires_at = :expires_at, checksum = :checksum WHERE id = :id";
 
 /// Carries out a command. Returns how many deliveries, or messages without any, it changed.
 pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, StoreError> {
@@ -63,7 +63,8 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
         }
         // Whoever is being told right now is taken to have been told.
         let told = if alert.is_some() { alert::told(tx.db, seq)? } else { Vec::new() };
-        let rows = list::deliveries(tx.db, seq)?;
+        let params = named_params! {":seq": seq};
+        let rows = delivery::fetch(tx, ask.now, "read the deliveries", list::DELIVERIES, params)?;
         let mut n = if rows.is_empty() {
             usize::from(without_deliveries(tx, ask, seq, &state)?)
         } else {
@@ -153,8 +154,8 @@ fn with_deliveries(
         if after.standing() == row.state.standing() || !delivery::write(tx, row, &after, ask.now)? {
             continue;
         }
-        if let State::Ready { at, .. } = after {
-            prolong(tx, row, at)?;
+        if let State::Ready { at, .. } = &after {
+            prolong(tx, row.became(&after, ask.now), *at)?;
         }
         changed += 1;
     }
@@ -162,9 +163,12 @@ fn with_deliveries(
 }
 
 /// Gives a replayed delivery its whole time to live again.
-fn prolong(tx: &Tx<'_>, row: &Delivery, at: Timestamp) -> Result<(), StoreError> {
+fn prolong(tx: &Tx<'_>, mut row: Delivery, at: Timestamp) -> Result<(), StoreError> {
     // What is damaged is found out when it is leased.
     let ttl = body::read(tx.db, row.message)?.map_or(plan::TTL, |t| plan::ttl(&t.message));
-    let params = named_params! {":id": row.id, ":expires_at": (at + ttl).unix_ms()};
+    row.expires_at = at + ttl;
+    let params = named_params! {
+        ":id": row.id, ":expires_at": row.expires_at.unix_ms(), ":checksum": row.checksum(),
+    };
     tx.db.execute("prolong the delivery", PROLONG, params).map(drop)
 }

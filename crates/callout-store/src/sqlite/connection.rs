@@ -127,6 +127,8 @@ fn harden(connection: &Connection) -> Result<(), StoreError> {
     set(connection, "trusted_schema", false)?;
     set(connection, "cell_size_check", true)?;
     set(connection, "mmap_size", 0)?;
+    // What does not fit into the cache would else go to a file elsewhere, and fail with that disk.
+    set(connection, "temp_store", "MEMORY")?;
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
         .map_err(broken("configure the database"))?;
@@ -134,9 +136,12 @@ fn harden(connection: &Connection) -> Result<(), StoreError> {
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .map_err(broken("read the journal mode"))?;
     if mode != "wal" {
-        return Err(StoreError::Unfit(format!(
-            "the database keeps its journal as {mode:?}; it has to be a write-ahead log, on a local disk"
-        )));
+        // SQLite does not say why. It may have been an error of the disk that is over by the next start.
+        return Err(StoreError::Broken {
+            doing: "keeping a write-ahead log",
+            source: format!("the database keeps its journal as {mode:?}; is it on a local disk?")
+                .into(),
+        });
     }
     expect(connection, "synchronous", SYNCHRONOUS_FULL)?;
     expect(connection, "foreign_keys", 1)?;

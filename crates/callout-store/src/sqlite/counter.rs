@@ -88,7 +88,7 @@ impl Counters {
 
 /// All counts that are not zero.
 pub(super) fn read(db: Db<'_>) -> Result<Vec<(Count, u64)>, StoreError> {
-    let rows = db.all("read the counts", READ, [], |row| {
+    let rows = db.all("read the counts", READ, &[], |row| {
         Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
     })?;
     let counts = rows.into_iter().filter_map(|(name, n)| {

@@ -7,17 +7,18 @@ use super::escalate;
 use super::journal;
 use super::report::{self, Ids};
 use super::row::{self, Delivery, Remains, delivery_columns};
-use super::tx::Tx;
+use super::tx::{Tx, Values};
 use crate::error::StoreError;
 use callout_core::alert as life;
 use callout_core::delivery::{self, Cause, Event, Given, Lease, Notice, Standing, State, Wait};
+use callout_core::drift;
 use callout_core::escalation::Reach;
 use callout_core::id::ChannelName;
 use callout_core::plan::{Directory, MessageState};
 use callout_core::receiver::FAILOVER_AFTER;
 use callout_core::retry::RetryPolicy;
 use callout_core::time::Timestamp;
-use rusqlite::{Params, named_params};
+use rusqlite::named_params;
 use std::collections::BTreeSet;
 
 pub(super) const READ: &str =
@@ -28,7 +29,22 @@ pub(super) const MOVE: &str = "
        SET state = :state, channel = :channel, attempt = :attempt, failover_at = :failover_at,
            round = :round, plain = :plain, soft = :soft, tries = :tries, ready_at = :ready_at,
            wait = :wait, lease_owner = :lease_owner, lease_token = :lease_token,
-           lease_until = :lease_until, leased_at = :leased_at, ended_at = :ended_at, cause = :cause
+           lease_until = :lease_until, leased_at = :leased_at, ended_at = :ended_at, cause = :cause,
+           checksum = :checksum
+     WHERE id = :id AND state = :was AND lease_token = :token AND expires_at = :expires_at
+       AND lease_owner IS :owner";
+
+// The common case in one statement: it was the last delivery that was not accepted.
+pub(super) const ALL_ACCEPTED: &str = "
+    UPDATE callout_progress SET state = 'accepted', settled_at = :now
+     WHERE seq = :seq AND state = 'pending'
+       AND NOT EXISTS (SELECT 1 FROM callout_delivery
+                        WHERE message_seq = :seq AND state <> 'accepted')";
+
+pub(super) const SHIFT: &str = "
+    UPDATE callout_delivery
+       SET ready_at = :ready_at, failover_at = :failover_at, expires_at = :expires_at,
+           lease_until = :lease_until, leased_at = :leased_at, checksum = :checksum
      WHERE id = :id AND state = :was AND lease_token = :token";
 
 pub(super) const STANDINGS: &str = "SELECT state FROM callout_delivery WHERE message_seq = :seq";
@@ -45,7 +61,7 @@ pub(super) const SET_ASIDE: &str = "
        SET state = 'dead', cause = :cause, ended_at = :now, receiver = :receiver, urgency = 0,
            channel = :unknown, wait = :wait, attempt = 0, failover_at = NULL, round = 0,
            plain = 0, soft = 0, ready_at = :now, expires_at = :now, lease_owner = NULL,
-           lease_token = lease_token + 1, lease_until = NULL, leased_at = NULL
+           lease_token = lease_token + 1, lease_until = NULL, leased_at = NULL, checksum = NULL
      WHERE id = :id";
 
 /// What a decision inside the store depends on.
@@ -110,7 +126,7 @@ pub(super) fn write(
     let from = Count::deliveries(&from.channel, row.state.standing());
     tx.counters.shift(Some(from), Count::deliveries(&to.channel, after.standing()));
     if row.state.is_final() != after.is_final() {
-        sum_up(tx, row.message, now)?;
+        sum_up(tx, row.message, after.standing(), now)?;
     }
     if let (Some(decision), State::Dead { .. } | State::Expired { .. }) = (row.decision, after) {
         note_out_of_reach(tx, row.message, decision, now)?;
@@ -161,14 +177,13 @@ pub(super) fn called_off(state: &State, now: Timestamp) -> Result<State, deliver
 
 fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bool, StoreError> {
     let place = after.place();
-    let (ready_at, wait) = match after {
-        State::Ready { at, wait, .. } => (*at, *wait),
-        _ => (row.ready_at, row.wait),
-    };
-    let lease: Option<Lease> = match after {
+    let became = row.became(after, now);
+    let lease_of = |state: &State| match state {
         State::Leased { lease, .. } => Some(*lease),
         _ => None,
     };
+    let (owner, lease) =
+        (lease_of(&row.state).map(|lease| lease.owner.to_string()), lease_of(after));
     let (ended_at, cause) = match after {
         State::Ready { .. } | State::Leased { .. } => (None, None),
         State::Dead { at, cause, .. } => (Some(*at), Some(cause.name())),
@@ -178,22 +193,72 @@ fn save(tx: &Tx<'_>, row: &Delivery, after: &State, now: Timestamp) -> Result<bo
     };
     let params = named_params! {
         ":id": row.id, ":was": row.state.name(), ":token": row.token,
+        ":expires_at": row.expires_at.unix_ms(), ":owner": owner,
         ":state": after.name(), ":channel": place.channel.as_str(), ":attempt": place.attempt,
         ":failover_at": place.failover_at.map(Timestamp::unix_ms), ":round": place.round,
         ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
-        ":ready_at": ready_at.unix_ms(), ":wait": wait.name(),
+        ":ready_at": became.ready_at.unix_ms(), ":wait": became.wait.name(),
         ":lease_owner": lease.map(|lease| lease.owner.to_string()),
-        ":lease_token": lease.map_or(row.token, |lease| lease.token),
+        ":lease_token": became.token,
         ":lease_until": lease.map(|lease| lease.until.unix_ms()),
-        ":leased_at": lease.map(|_| now.unix_ms()),
+        ":leased_at": became.leased_at.map(Timestamp::unix_ms),
         ":ended_at": ended_at.map(Timestamp::unix_ms), ":cause": cause,
+        ":checksum": became.checksum(),
     };
     Ok(tx.db.execute("write the delivery's state", MOVE, params)? == 1)
 }
 
-/// Brings a message's state in line with its deliveries.
-pub(super) fn sum_up(tx: &mut Tx<'_>, seq: i64, now: Timestamp) -> Result<(), StoreError> {
+/// Moves all that lies ahead of a delivery that is not over, because the clock was set. No lease ends
+/// sooner than `lease_until`, nor later.
+pub(super) fn shift(
+    tx: &Tx<'_>,
+    row: &Delivery,
+    by_ms: i64,
+    lease_until: Timestamp,
+) -> Result<bool, StoreError> {
+    let state = match drift::shifted(&row.state, by_ms) {
+        State::Leased { lease, place } => {
+            State::Leased { lease: Lease { until: lease_until, ..lease }, place }
+        }
+        state => state,
+    };
+    let after = Delivery {
+        ready_at: row.ready_at.shifted(by_ms),
+        expires_at: row.expires_at.shifted(by_ms),
+        leased_at: row.leased_at.map(|at| at.shifted(by_ms)),
+        state,
+        ..row.clone()
+    };
+    let lease_until = match &after.state {
+        State::Leased { lease, .. } => Some(lease.until.unix_ms()),
+        _ => None,
+    };
+    let params = named_params! {
+        ":id": row.id, ":was": row.state.name(), ":token": row.token,
+        ":ready_at": after.ready_at.unix_ms(),
+        ":failover_at": after.state.place().failover_at.map(Timestamp::unix_ms),
+        ":expires_at": after.expires_at.unix_ms(), ":lease_until": lease_until,
+        ":leased_at": after.leased_at.map(Timestamp::unix_ms), ":checksum": after.checksum(),
+    };
+    Ok(tx.db.execute("move a delivery along with the clock", SHIFT, params)? == 1)
+}
+
+/// Brings a message's state in line with its deliveries, one of which stands as `latest` now.
+pub(super) fn sum_up(
+    tx: &mut Tx<'_>,
+    seq: i64,
+    latest: Standing,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     const DOING: &str = "sum up the message";
+    if latest == Standing::Accepted {
+        let params = named_params! {":seq": seq, ":now": now.unix_ms()};
+        if tx.db.execute(DOING, ALL_ACCEPTED, params)? == 1 {
+            let before = Some(Count::Messages(MessageState::Pending));
+            tx.counters.shift(before, Count::Messages(MessageState::Accepted));
+            return Ok(());
+        }
+    }
     // A damaged word counts as the worst there is; it must not hold up what can still be written.
     let standings = tx.db.all(DOING, STANDINGS, named_params! {":seq": seq}, |row| {
         Ok(Standing::from_name(&row::lossy(row, 0)?).unwrap_or(Standing::Dead))
@@ -242,7 +307,7 @@ pub(super) fn fetch(
     now: Timestamp,
     doing: &'static str,
     sql: &'static str,
-    params: impl Params,
+    params: Values<'_>,
 ) -> Result<Vec<Delivery>, StoreError> {
     let rows = tx.db.all(doing, sql, params, |row| {
         row::delivery(row).map(Ok).or_else(|problem| Ok(Err(row::remains(row, &problem)?)))
@@ -272,7 +337,7 @@ fn set_aside(tx: &mut Tx<'_>, now: Timestamp, remains: Remains) -> Result<(), St
         tx.counters.shift(counted, Count::deliveries(&nowhere, Standing::Dead));
     }
     journal::note(tx, now, message, "quarantined", &format!("a delivery's row: {problem}"))?;
-    sum_up(tx, message, now)?;
+    sum_up(tx, message, Standing::Dead, now)?;
     alert::look_soon(tx, message, now)?;
     tx.set_aside.push((message, receiver, problem));
     Ok(())

@@ -5,9 +5,11 @@ use super::tx::Tx;
 use crate::enqueue::{INSERT, Row, Value};
 use crate::error::StoreError;
 use crate::model::{Enqueued, NewMessage};
+use callout_core::id::MessageId;
+use callout_core::message::Invalid;
 use rusqlite::ToSql;
 use rusqlite::named_params;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{Null, ToSqlOutput, ValueRef};
 
 pub(super) const HOLDER_OF_KEY: &str = concat!(
     "SELECT ",
@@ -18,38 +20,63 @@ pub(super) const HOLDER_OF_KEY: &str = concat!(
 pub(super) const HOLDER_OF_ID: &str =
     concat!("SELECT ", message_columns!(), " FROM callout_message m WHERE m.id = :id");
 
+/// What [`INSERT`] calls its values.
+const PLACES: [&str; 11] = ["?1", "?2", "?3", "?4", "?5", "?6", "?7", "?8", "?9", "?10", "?11"];
+
+/// A message as it will be written, made before the writer is asked: it has enough to do.
+pub(super) struct Laid {
+    id: MessageId,
+    row: Result<Row, Invalid>,
+}
+
+/// Checks a message and lays it out.
+pub(super) fn lay_out(new: &NewMessage) -> Laid {
+    Laid { id: new.id, row: Row::new(new.id, &new.message, new.created_at) }
+}
+
 /// Enqueues messages, each for itself. What is no fault of a message fails them all.
 pub(super) fn enqueue(
     tx: &mut Tx<'_>,
-    messages: &[NewMessage],
+    messages: &[Laid],
 ) -> Result<Vec<Result<Enqueued, StoreError>>, StoreError> {
-    let results = messages.iter().map(|message| match insert(tx, message) {
-        Err(fault @ (StoreError::Full(_) | StoreError::Busy(_))) => Err(fault),
-        result => Ok(result),
+    let results = messages.iter().map(|Laid { id, row }| match row {
+        Err(invalid) => Ok(Err(invalid.clone().into())),
+        Ok(row) => match write(tx, *id, row) {
+            Err(
+                fault @ (StoreError::Full(_) | StoreError::Busy(_) | StoreError::Failing { .. }),
+            ) => Err(fault),
+            result => Ok(result),
+        },
     });
     results.collect()
 }
 
 /// Enqueues one message.
 pub(super) fn insert(tx: &mut Tx<'_>, new: &NewMessage) -> Result<Enqueued, StoreError> {
-    let row = Row::new(new.id, &new.message, new.created_at)?;
-    match tx.db.execute("enqueue", INSERT, row.values().map(Bound)) {
+    write(tx, new.id, &Row::new(new.id, &new.message, new.created_at)?)
+}
+
+fn write(tx: &mut Tx<'_>, id: MessageId, row: &Row) -> Result<Enqueued, StoreError> {
+    let values = row.values().map(Bound);
+    let mut values = values.iter().map(|value| value as &dyn ToSql);
+    let values = PLACES.map(|place| (place, values.next().unwrap_or(&Null)));
+    match tx.db.execute("enqueue", INSERT, &values) {
         Ok(1) => {
             tx.news.message = tx.news.message.max(tx.db.last_rowid());
             tx.news.work = true;
-            Ok(Enqueued { id: new.id, fresh: true })
+            Ok(Enqueued { id, fresh: true })
         }
-        Ok(_) => known_key(tx, new, &row),
+        Ok(_) => known_key(tx, id, row),
         // Somebody who does not know whether a commit happened asks again with the same id.
-        Err(refused) if is_repeated(tx, &row)? => {
+        Err(refused) if is_repeated(tx, row)? => {
             drop(refused);
-            Ok(Enqueued { id: new.id, fresh: false })
+            Ok(Enqueued { id, fresh: false })
         }
         Err(refused) => Err(refused),
     }
 }
 
-fn known_key(tx: &Tx<'_>, new: &NewMessage, row: &Row) -> Result<Enqueued, StoreError> {
+fn known_key(tx: &Tx<'_>, id: MessageId, row: &Row) -> Result<Enqueued, StoreError> {
     let key = row.idempotency_key.clone().unwrap_or_default();
     let holder = tx.db.one(
         "look up the idempotency key",
@@ -66,7 +93,7 @@ fn known_key(tx: &Tx<'_>, new: &NewMessage, row: &Row) -> Result<Enqueued, Store
             Ok(Enqueued { id, fresh: false })
         }
         Some((_, holder)) => Err(StoreError::KeyTaken { key, holder }),
-        None => Err(StoreError::KeyTaken { key, holder: new.id.to_string() }),
+        None => Err(StoreError::KeyTaken { key, holder: id.to_string() }),
     }
 }
 

@@ -8,15 +8,17 @@ use super::alert_row::{self, Row, alert_columns};
 use super::body;
 use super::channel;
 use super::delivery::{self, Scene};
+use super::fault::torn;
 use super::plan;
 use super::report::{self, Ids};
 use super::row::{Trusted, time};
 use super::tx::{Db, Tx};
+use crate::crash::crash_point;
 use crate::enqueue::Damaged;
 use crate::error::StoreError;
 use crate::model::{EscalateReport, EscalateRequest};
 use callout_core::alert::State;
-use callout_core::delivery::Wait;
+use callout_core::delivery::{Standing, Wait};
 use callout_core::escalation::{self, Event, Place, Policy, Reach, Timer};
 use callout_core::id::ReceiverName;
 use callout_core::plan::{Planned, exhausted};
@@ -73,7 +75,12 @@ pub(super) fn escalate(
     };
     let limit = ask.limit.min(ESCALATE_MAX);
     let mut stepped = 0;
-    for row in due(tx.db, ask.now, limit)? {
+    let rows = due(tx.db, ask.now, limit)?;
+    if rows.is_empty() && limit > 0 {
+        // Looking again and again would not find it.
+        return Err(torn("look for due escalations"));
+    }
+    for row in rows {
         stepped += usize::from(look(tx, &mut scene, &row)?);
     }
     let (next_at, since) = first(tx.db)?;
@@ -85,7 +92,7 @@ pub(super) fn escalate(
 
 /// When the first escalation is due, and when the latest decision of one that waits was made.
 fn first(db: Db<'_>) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
-    let times = db.one("look for escalations", FIRST, [], |row| {
+    let times = db.one("look for escalations", FIRST, &[], |row| {
         Ok((row.get::<_, Option<i64>>(0)?.map(time), row.get::<_, Option<i64>>(1)?.map(time)))
     })?;
     Ok(times.unwrap_or_default())
@@ -226,9 +233,10 @@ fn tell(
     alert::call_off(tx, scene, row.seq, Some(&to))?;
     for planned in planned {
         plan::insert(tx, row.seq, row.level, planned, Some(decision))?;
+        crash_point("inside_escalation");
     }
     if !planned.is_empty() {
-        delivery::sum_up(tx, row.seq, scene.now)?;
+        delivery::sum_up(tx, row.seq, Standing::Ready, scene.now)?;
         tx.news.work = true;
     }
     Ok(to)

@@ -4,12 +4,14 @@ use super::alert;
 use super::attempt;
 use super::channel;
 use super::delivery::{self, Scene, happen};
+use super::journal;
 use super::report::Ids;
 use super::row::{self, Delivery, delivery_columns};
 use super::tx::{Db, Tx};
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::Attempt;
-use callout_core::delivery::{Event, State};
+use callout_core::delivery::{Cause, Event, State};
 use callout_core::id::{DeliveryId, WorkerId};
 use callout_core::outcome::{Outcome, Reason};
 use callout_core::plan::Directory;
@@ -40,7 +42,7 @@ pub(super) fn lose(
         return Ok(false);
     }
     let started_at = row.leased_at.unwrap_or(row.ready_at);
-    let words = Reason::text("the worker stopped before the outcome was known");
+    let words = Reason::text(attempt::LOST);
     let attempt = Attempt {
         number: row.state.place().tries,
         channel: row.state.place().channel.clone(),
@@ -51,12 +53,19 @@ pub(super) fn lose(
         outcome: Outcome::Unknown(words),
     };
     attempt::write(tx, DeliveryId(row.id), &attempt)?;
-    let is_ready = delivery::decide(scene, row, Event::LeaseLost)
+    let in_a_row = attempt::lost_in_a_row(tx.db, DeliveryId(row.id))?;
+    let is_ready = delivery::decide(scene, row, Event::LeaseLost(in_a_row))
         .is_ok_and(|after| matches!(after, State::Ready { .. }));
     if is_ready && let Some(standing) = alert::closed(tx.db, row)? {
         return delivery::call_off(tx, scene, row, standing);
     }
-    Ok(happen(tx, scene, row, Event::LeaseLost)?.is_some())
+    let after = happen(tx, scene, row, Event::LeaseLost(in_a_row))?;
+    if let Some(State::Dead { cause: Cause::Poison, .. }) = after {
+        let detail =
+            format!("{}: {in_a_row} workers in a row died while they tried it", row.receiver);
+        journal::note(tx, scene.now, row.message, "quarantined", &detail)?;
+    }
+    Ok(after.is_some())
 }
 
 pub(super) fn register(
@@ -65,11 +74,13 @@ pub(super) fn register(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let params = named_params! {":id": worker.to_string(), ":now": now.unix_ms()};
-    tx.db.execute("note the worker", REGISTER, params).map(drop)
+    tx.db.execute("note the worker", REGISTER, params)?;
+    crash_point("inside_register");
+    Ok(())
 }
 
 pub(super) fn workers(db: Db<'_>) -> Result<Vec<WorkerId>, StoreError> {
-    db.all("list the workers", WORKERS, [], |row| row::parsed(row, 0))
+    db.all("list the workers", WORKERS, &[], |row| row::parsed(row, 0))
 }
 
 /// Ends a worker. Returns how many leases it lost.
@@ -87,8 +98,11 @@ pub(super) fn retire(
     let mut lost = 0;
     for row in &rows {
         lost += usize::from(lose(tx, &mut scene, row)?);
+        crash_point("inside_take_over");
     }
+    delivery::report_set_aside(tx, &mut scene)?;
     tx.news.work |= lost > 0;
     tx.db.execute("forget the worker", FORGET, named_params! {":id": owner})?;
+    crash_point("inside_retire");
     Ok(lost)
 }

@@ -213,9 +213,9 @@ pub(super) fn standings(
     deliveries.iter().map(|row| (row.receiver.clone(), row.state.standing())).collect()
 }
 
-/// A message's deliveries, oldest first.
+/// A message's deliveries, oldest first, as they are found: to be shown.
 pub(super) fn deliveries(db: Db<'_>, seq: i64) -> Result<Vec<Delivery>, StoreError> {
-    db.all("read the deliveries", DELIVERIES, named_params! {":seq": seq}, row::delivery)
+    db.all("read the deliveries", DELIVERIES, named_params! {":seq": seq}, row::shown)
 }
 
 /// Reads [`summary_columns`]; damaged text is shown as far as it can be.

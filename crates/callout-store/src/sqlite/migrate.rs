@@ -4,7 +4,8 @@
 //! applies a step. The notes live in a table of our own; `PRAGMA user_version` is the application's.
 
 use super::fault::broken;
-use super::tx::Db;
+use super::tx::{Db, Statements};
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::schema::{Migration, NOTE_VERSION, SQLITE, VERSION_TABLE};
 use callout_core::time::Timestamp;
@@ -44,7 +45,9 @@ pub(super) fn unapplied(applied: usize) -> Vec<Step> {
 
 /// Whether there is an outbox in this database.
 pub(super) fn has_outbox(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(Db::new(connection).one("look for the schema", HAS_VERSIONS, [], |_| Ok(()))?.is_some())
+    Ok(Db::new(&Statements::of(connection))
+        .one("look for the schema", HAS_VERSIONS, &[], |_| Ok(()))?
+        .is_some())
 }
 
 /// Applies what is missing, all or nothing.
@@ -53,16 +56,21 @@ pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(),
     if applied(connection)? == SQLITE.len() {
         return Ok(());
     }
+    crash_point("before_migrate");
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(broken(DOING))?;
     tx.execute_batch(VERSION_TABLE).map_err(broken(DOING))?;
     for step in SQLITE.iter().skip(applied(&tx)?) {
         tx.execute_batch(step.sql).map_err(broken(DOING))?;
+        crash_point("inside_migrate");
         let note = params![step.version, step.name, step.checksum(), now.unix_ms()];
         tx.execute(NOTE_VERSION, note).map_err(broken(DOING))?;
     }
-    tx.commit().map_err(|e| StoreError::CommitUnknown(Box::new(e)))
+    crash_point("before_migrate_commit");
+    tx.commit().map_err(|e| StoreError::CommitUnknown(Box::new(e)))?;
+    crash_point("after_migrate");
+    Ok(())
 }
 
 /// How many steps the database has, having checked that they are ours.
@@ -70,9 +78,12 @@ fn applied(connection: &Connection) -> Result<usize, StoreError> {
     if !has_outbox(connection)? {
         return Ok(0);
     }
-    let versions = Db::new(connection).all("read the schema's version", VERSIONS, [], |row| {
-        Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?))
-    })?;
+    let versions = Db::new(&Statements::of(connection)).all(
+        "read the schema's version",
+        VERSIONS,
+        &[],
+        |row| Ok((row.get::<_, u32>(0)?, row.get::<_, i64>(1)?)),
+    )?;
     let known = SQLITE.last().map_or(0, |step| step.version);
     for (n, (version, checksum)) in versions.iter().enumerate() {
         if *version > known {

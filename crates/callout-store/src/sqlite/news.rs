@@ -48,7 +48,7 @@ pub(super) fn about(
             row.get::<_, Option<i64>>(0)
         })?;
     let Some(row) = tied.flatten() else { return Ok(None) };
-    let Ok(Trusted { id, message, created_at }) = body::read(db, row)? else { return Ok(None) };
+    let Ok(Trusted { id, message, created_at, .. }) = body::read(db, row)? else { return Ok(None) };
     let now = alert::standing(db, row).unwrap_or(standing);
     let receipts = receipts(db, row, channel)?;
     Ok(Some(Regarding { id, message: Arc::new(message), created_at, standing, now, receipts }))

@@ -9,13 +9,16 @@ use super::counter::Count;
 use super::delivery::Scene;
 use super::escalate;
 use super::journal::{self, Entry};
+use super::rebase;
 use super::report::Ids;
-use super::row::{self, Trusted, message_columns, time, urgency};
+use super::row::{self, Delivery, Trusted, message_columns, time, urgency};
 use super::tx::Tx;
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{Actor, PlanReport, PlanRequest};
 use callout_core::alert::{self as life, Event, Via};
 use callout_core::delivery::State;
+use callout_core::drift::written_at;
 use callout_core::escalation::Timer;
 use callout_core::id::ReceiverName;
 use callout_core::level::Level;
@@ -39,14 +42,17 @@ pub(super) const NEW: &str = concat!(
 pub(super) const INSERT: &str = "
     INSERT INTO callout_delivery
            (message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
-            round, plain, soft, tries, ready_at, wait, decision)
+            round, plain, soft, tries, ready_at, wait, decision, checksum)
     VALUES (:message, :receiver, :urgency, :expires_at, :state, :channel, :attempt, :failover_at,
-            :round, :plain, :soft, :tries, :ready_at, :wait, :decision)";
+            :round, :plain, :soft, :tries, :ready_at, :wait, :decision, :checksum)";
 
+// It was found by what the index says of its state. If the row itself says anything else the database is
+// damaged, and this fails instead of planning it again and again.
 pub(super) const PLANNED: &str = "
     UPDATE callout_progress
-       SET state = :state, why = :why, settled_at = :settled_at, alert = :alert
-     WHERE seq = :seq AND state = 'new'";
+       SET state = :state, why = :why, settled_at = :settled_at, alert = :alert,
+           content = :content
+     WHERE seq = :seq";
 
 /// Plans up to `ask.limit` new messages, oldest first.
 pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, StoreError> {
@@ -67,10 +73,16 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
         blocked: channel::blocked(tx.db, ask.now)?,
         ids: Ids::new(ask.entropy),
     };
+    let noted = rebase::newest(tx.db)?;
+    let mut newest = noted;
     for ((seq, row), before) in rows {
         match row::trusted(row) {
             Ok(message) => {
-                plan_one(tx, &mut scene, seq, &message, before)?;
+                let created_at = match before.again_at {
+                    Some(again_at) => created_again_at(&message, ask.now, again_at),
+                    None => *newest.insert(written_at(message.created_at, newest, ask.now)),
+                };
+                plan_one(tx, &mut scene, seq, &message, created_at, before.alert)?;
                 report.planned += 1;
             }
             Err(damaged) => {
@@ -78,6 +90,9 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
                 report.quarantined += 1;
             }
         }
+    }
+    if let Some(newest) = newest.filter(|_| newest != noted) {
+        rebase::note_newest(tx, newest)?;
     }
     Ok(report)
 }
@@ -95,10 +110,10 @@ fn plan_one(
     scene: &mut Scene<'_>,
     seq: i64,
     trusted: &Trusted,
-    before: Before,
+    created_at: Timestamp,
+    alert: Option<i64>,
 ) -> Result<(), StoreError> {
     let message = &trusted.message;
-    let created_at = created_at(trusted, scene.now, before.again_at);
     let found = match &message.dedup_key {
         Some(key) => alert::of_problem(tx.db, key)?,
         None => None,
@@ -122,29 +137,28 @@ fn plan_one(
     };
     for planned in &plan.deliveries {
         insert(tx, seq, message.level, planned, decision)?;
+        crash_point("inside_plan");
     }
     let settled_at = (state != MessageState::Pending).then(|| scene.now.unix_ms());
     let belongs_to = match plan.part {
         Part::Joins | Part::Repeats | Part::Resolves => found.map(|row| row.seq),
         // What Callout itself says of an alert was tied to it when it was posted.
-        Part::None if message.dedup_key.is_none() => before.alert,
+        Part::None if message.dedup_key.is_none() => alert,
         Part::None | Part::Opens(_) => None,
     };
     let params = named_params! {
         ":seq": seq, ":state": state.name(), ":why": plan.why, ":settled_at": settled_at,
-        ":alert": belongs_to,
+        ":alert": belongs_to, ":content": trusted.content,
     };
     tx.db.execute("note the plan", PLANNED, params)?;
     tx.counters.add(Count::Messages(state), 1);
     Ok(())
 }
 
-/// When a message counts as enqueued.
-fn created_at(trusted: &Trusted, now: Timestamp, again_at: Option<Timestamp>) -> Timestamp {
-    // A producer whose clock is ahead, or was set back since, must not delay its own alert.
+/// When a message counts as written that was put back to be planned again: it lives from then on, and does
+/// not wait twice.
+fn created_again_at(trusted: &Trusted, now: Timestamp, again_at: Timestamp) -> Timestamp {
     let created_at = trusted.created_at.min(now);
-    let Some(again_at) = again_at else { return created_at };
-    // What was put back lives from then on, and does not wait twice.
     let delay = trusted.message.delay.map_or(0, alert::milliseconds);
     created_at.max(time(again_at.min(now).unix_ms() - delay))
 }
@@ -240,6 +254,19 @@ pub(super) fn insert(
         let source = "a delivery has to start ready".into();
         return Err(StoreError::Broken { doing: "plan a delivery", source });
     };
+    let row = Delivery {
+        id: 0,
+        message: seq,
+        receiver: planned.receiver.clone(),
+        level,
+        expires_at: planned.expires_at,
+        state: planned.state.clone(),
+        ready_at: *at,
+        wait: *wait,
+        token: 0,
+        leased_at: None,
+        decision,
+    };
     let params = named_params! {
         ":message": seq, ":receiver": planned.receiver.as_str(), ":urgency": urgency(level),
         ":expires_at": planned.expires_at.unix_ms(), ":state": planned.state.name(),
@@ -247,6 +274,7 @@ pub(super) fn insert(
         ":failover_at": place.failover_at.map(Timestamp::unix_ms), ":round": place.round,
         ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
         ":ready_at": at.unix_ms(), ":wait": wait.name(), ":decision": decision,
+        ":checksum": row.checksum(),
     };
     tx.db.execute("plan a delivery", INSERT, params)?;
     tx.counters.add(Count::deliveries(&place.channel, planned.state.standing()), 1);

@@ -6,6 +6,7 @@
 use super::counter::Count;
 use super::row::{self, time};
 use super::tx::Tx;
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{PruneReport, PruneRequest};
 use callout_core::delivery::Standing;
@@ -86,11 +87,13 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
     for old in rows {
         if let Some(state) = is_over(&old, ask) {
             delete(tx, old.seq, state)?;
+            crash_point("inside_prune");
             report.deleted += 1;
         }
     }
     if report.deleted > 0 {
-        tx.db.all("shrink the database", SHRINK, [], |_| Ok(()))?;
+        tx.db.all("shrink the database", SHRINK, &[], |_| Ok(()))?;
+        crash_point("after_shrink");
     }
     Ok(report)
 }

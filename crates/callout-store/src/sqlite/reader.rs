@@ -5,7 +5,7 @@
 
 use super::connection;
 use super::fault::broken;
-use super::tx::Db;
+use super::tx::{Db, Statements};
 use crate::clock;
 use crate::error::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
@@ -27,11 +27,26 @@ pub(super) struct Readers {
     path: PathBuf,
     room: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    /// Whether reads run where they are asked for.
+    #[cfg(feature = "conformance")]
+    is_inline: bool,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, room: Arc::new(Semaphore::new(READERS_MAX)), idle: Arc::default() }
+        Self {
+            path,
+            room: Arc::new(Semaphore::new(READERS_MAX)),
+            idle: Arc::default(),
+            #[cfg(feature = "conformance")]
+            is_inline: false,
+        }
+    }
+
+    /// Readers without threads, for a simulation.
+    #[cfg(feature = "conformance")]
+    pub(super) fn inline(path: PathBuf) -> Self {
+        Self { is_inline: true, ..Self::new(path) }
     }
 
     /// Runs `work` on a thread where it may block, on one view of the database.
@@ -43,14 +58,19 @@ impl Readers {
         let room = Arc::clone(&self.room);
         let permit = room.acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
-        let task = tokio::task::spawn_blocking(move || {
+        let read = move || {
             let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = known.map_or_else(|| connection::reader(&path), Ok)?;
             let result = view(&mut connection, work);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(permit);
             result
-        });
+        };
+        #[cfg(feature = "conformance")]
+        if self.is_inline {
+            return read();
+        }
+        let task = tokio::task::spawn_blocking(read);
         task.await.map_err(|e| StoreError::Broken { doing: "a read", source: Box::new(e) })?
     }
 }
@@ -65,7 +85,7 @@ fn view<T>(
     let tx = connection
         .transaction_with_behavior(TransactionBehavior::Deferred)
         .map_err(broken(DOING))?;
-    let result = work(Db::new(&tx));
+    let result = work(Db::new(&Statements::of(&tx)));
     tx.finish().map_err(broken(DOING))?;
     result
 }

@@ -16,7 +16,7 @@ macro_rules! delivery_columns {
     () => {
         "id, message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
          round, plain, soft, tries, ready_at, wait, lease_owner, lease_token, lease_until,
-         leased_at, ended_at, cause, decision"
+         leased_at, ended_at, cause, decision, checksum"
     };
 }
 /// The columns [`message`] reads, after the row's number.
@@ -49,8 +49,104 @@ pub(super) struct Delivery {
     pub(super) decision: Option<u32>,
 }
 
-/// Reads [`delivery_columns`].
+impl Delivery {
+    /// This row once `after` has been written to it at `now`.
+    pub(super) fn became(&self, after: &State, now: Timestamp) -> Self {
+        let (ready_at, wait) = match after {
+            State::Ready { at, wait, .. } => (*at, *wait),
+            _ => (self.ready_at, self.wait),
+        };
+        let lease = match after {
+            State::Leased { lease, .. } => Some(lease),
+            _ => None,
+        };
+        Self {
+            state: after.clone(),
+            ready_at,
+            wait,
+            token: lease.map_or(self.token, |lease| lease.token),
+            leased_at: lease.map(|_| now),
+            ..self.clone()
+        }
+    }
+
+    /// CRC-32 (IEEE) over everything but the number, each value followed by the byte `0x1f`. It is kept in
+    /// databases, so it stays as it is.
+    pub(super) fn checksum(&self) -> u32 {
+        let mut sum = Sum(crc32fast::Hasher::new());
+        let place = self.state.place();
+        sum.number(self.message);
+        sum.text(self.receiver.as_str());
+        sum.number(urgency(self.level));
+        sum.number(self.expires_at.unix_ms());
+        sum.text(self.state.name());
+        sum.text(place.channel.as_str());
+        sum.number(i64::from(place.attempt));
+        sum.option(place.failover_at.map(Timestamp::unix_ms));
+        sum.number(i64::from(place.round));
+        sum.number(i64::from(place.plain));
+        sum.number(i64::from(place.soft));
+        sum.number(i64::from(place.tries));
+        sum.number(self.ready_at.unix_ms());
+        sum.text(self.wait.name());
+        sum.number(self.token);
+        sum.option(self.decision.map(i64::from));
+        match &self.state {
+            State::Ready { .. } => (),
+            State::Leased { lease, .. } => {
+                sum.text(&lease.owner.to_string());
+                sum.number(lease.until.unix_ms());
+                sum.option(self.leased_at.map(Timestamp::unix_ms));
+            }
+            State::Dead { at, cause, .. } => {
+                sum.number(at.unix_ms());
+                sum.text(cause.name());
+            }
+            State::Accepted { at, .. }
+            | State::Expired { at, .. }
+            | State::Cancelled { at, .. } => {
+                sum.number(at.unix_ms());
+            }
+        }
+        sum.0.finalize()
+    }
+}
+
+/// Adds up what a row says.
+struct Sum(crc32fast::Hasher);
+
+impl Sum {
+    fn text(&mut self, text: &str) {
+        self.0.update(text.as_bytes());
+        self.0.update(&[0x1f]);
+    }
+
+    fn number(&mut self, n: i64) {
+        self.0.update(&n.to_le_bytes());
+        self.0.update(&[0x1f]);
+    }
+
+    fn option(&mut self, n: Option<i64>) {
+        match n {
+            Some(n) => self.number(n),
+            None => self.text(""),
+        }
+    }
+}
+
+/// Reads [`delivery_columns`]; what is not as it was written cannot be read.
 pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let delivery = as_found(row)?;
+    let (found, noted) = (delivery.checksum(), row.get::<_, Option<i64>>(22)?);
+    if let Some(noted) = noted.filter(|noted| *noted != i64::from(found)) {
+        let problem = format!("its checksum is {found:08x} and should be {noted:08x}");
+        return Err(strange(22, problem.into()));
+    }
+    Ok(delivery)
+}
+
+/// Reads [`delivery_columns`] without asking whether they are as they were written.
+fn as_found(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let token = row.get(16)?;
     let (ready_at, wait) = (time(row.get(13)?), word(row, 14, Wait::from_name)?);
     let place = Place {
@@ -79,7 +175,8 @@ pub(super) fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         message: row.get(1)?,
         receiver: parsed(row, 2)?,
         level: level(row.get(3)?),
-        expires_at: time(row.get(4)?),
+        expires_at: Timestamp::from_unix_ms(row.get(4)?)
+            .ok_or_else(|| strange(4, "expires_at is no time".into()))?,
         state,
         ready_at,
         wait,
@@ -115,6 +212,30 @@ pub(super) fn remains(row: &Row<'_>, problem: &rusqlite::Error) -> rusqlite::Res
         receiver: lossy(row, 2)?.parse().or_else(|_| unknown())?,
         counted: channel.zip(standing).map(|(c, s)| Count::deliveries(&c, s)),
         problem: problem.to_string(),
+    })
+}
+
+/// Reads [`delivery_columns`] for people: as they are found, or as set aside if nothing can be made of them.
+pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    as_found(row).or_else(|problem| {
+        let Remains { id, message, receiver, .. } = remains(row, &problem)?;
+        let channel = UNREADABLE.parse().map_err(|e| strange(6, Box::new(e)))?;
+        let (failover_at, plain, soft) = (None, false, false);
+        let place = Place { channel, attempt: 0, failover_at, round: 0, plain, soft, tries: 0 };
+        let at = Timestamp::EPOCH;
+        Ok(Delivery {
+            id,
+            message,
+            receiver,
+            level: Level::Info,
+            expires_at: at,
+            state: State::Dead { at, cause: Cause::Quarantined, place },
+            ready_at: at,
+            wait: Wait::New,
+            token: 0,
+            leased_at: None,
+            decision: None,
+        })
     })
 }
 
@@ -171,6 +292,8 @@ pub(super) struct Trusted {
     pub(super) id: MessageId,
     pub(super) created_at: Timestamp,
     pub(super) message: Message,
+    /// CRC-32 over all of it.
+    pub(super) content: u32,
 }
 
 /// Checks a row as if it had just been written.
@@ -180,7 +303,7 @@ pub(super) fn trusted(row: Result<Stored, Damaged>) -> Result<Trusted, Damaged> 
     let id = row.id.parse().map_err(|e| Damaged::Unreadable(format!("id: {e}")))?;
     let created_at = Timestamp::from_unix_ms(row.created_at)
         .ok_or_else(|| Damaged::Unreadable("created_at is no time".to_owned()))?;
-    Ok(Trusted { id, created_at, message })
+    Ok(Trusted { id, created_at, message, content: row.checksum_of() })
 }
 
 /// A column as text, with whatever is no UTF-8 replaced.
@@ -226,6 +349,12 @@ pub(super) fn word<T>(
 ) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     read(text).ok_or_else(|| strange(column, format!("{text:?} is no word known here").into()))
+}
+
+/// A column that holds a channel's name, which may be damaged.
+pub(super) fn named(row: &Row<'_>, column: usize) -> rusqlite::Result<ChannelName> {
+    let name = lossy(row, column)?.parse();
+    name.or_else(|_| UNREADABLE.parse()).map_err(|e| strange(column, Box::new(e)))
 }
 
 /// A column that holds a name.

@@ -4,6 +4,7 @@ use super::alert_stats;
 use super::channel;
 use super::claim::NEXT_READY;
 use super::counter::{self, Count};
+use super::rebase;
 use super::row::{self, time, urgency};
 use super::tend::waiting_channels;
 use super::tx::Db;
@@ -41,6 +42,7 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
         oldest_due: oldest_due(db)?.filter(|at| *at <= now).map(|at| now.since(at)),
         accept_latency: accept_latency(db)?,
         alerts: alert_stats::read(db)?,
+        clock: rebase::steps(db)?,
         ..Stats::default()
     };
     let mut messages = BTreeMap::from([(MessageState::Pending, new_messages(db)?)]);
@@ -60,7 +62,7 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
 }
 
 fn new_messages(db: Db<'_>) -> Result<u64, StoreError> {
-    let n = db.one("count new messages", NEW, [], |row| row.get::<_, i64>(0))?;
+    let n = db.one("count new messages", NEW, &[], |row| row.get::<_, i64>(0))?;
     Ok(n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
@@ -79,7 +81,7 @@ fn oldest_due(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
 }
 
 fn accept_latency(db: Db<'_>) -> Result<Option<[Duration; 3]>, StoreError> {
-    let times = db.all("read the latest deliveries", LATEST, [], |row| {
+    let times = db.all("read the latest deliveries", LATEST, &[], |row| {
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
     })?;
     let mut waits: Vec<Duration> =
@@ -96,7 +98,7 @@ pub(super) fn percentile(sorted: &[Duration], n: usize) -> Option<Duration> {
 
 /// How each channel that was ever used, or is waited for, fares.
 pub(super) fn health(db: Db<'_>) -> Result<Vec<Health>, StoreError> {
-    let rows = db.all("read the channels", CHANNELS, [], |row| {
+    let rows = db.all("read the channels", CHANNELS, &[], |row| {
         Ok((row::lossy(row, 0)?.parse::<ChannelName>().ok(), channel::read(row)?))
     })?;
     let rows = rows.into_iter().filter_map(|(name, channel)| Some((name?, channel)));

@@ -8,13 +8,13 @@ use super::delivery::{self, happen};
 use super::journal;
 use super::lease;
 use super::row::{self, Delivery, delivery_columns};
-use super::tx::{Db, Tx};
+use super::tx::{Db, Tx, Values};
 use crate::error::StoreError;
 use crate::model::LaneAsk;
 use callout_core::delivery::{Event, State};
 use callout_core::level::Level;
 use callout_core::time::Timestamp;
-use rusqlite::{Params, named_params};
+use rusqlite::{Row, named_params};
 
 /// The most deliveries of one kind that one claim steps.
 pub(super) const TEND_MAX: usize = 64;
@@ -56,6 +56,13 @@ pub(super) const NEXT_CHANNEL: &str = "
 pub(super) const NEXT_LEASE_END: &str = "
     SELECT lease_until FROM callout_delivery WHERE state = 'leased'
      ORDER BY lease_until LIMIT 1";
+
+/// Only damage makes such a lease.
+pub(super) const LEASE_WITHOUT_END: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM callout_delivery WHERE state = 'leased' AND lease_until IS NULL LIMIT :limit"
+);
 
 pub(super) const NEXT_EXPIRY: &str = "
     SELECT expires_at FROM callout_delivery WHERE state = 'ready'
@@ -221,10 +228,8 @@ fn stuck(
 /// Notes when the next lease or delivery ends, or is overdue on a channel that cannot send.
 pub(super) fn look_ahead(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), StoreError> {
     let now = sight.ask.now;
-    for sql in [NEXT_LEASE_END, NEXT_EXPIRY] {
-        if let Some(at) = next(tx.db, sql, [])? {
-            sight.look_again(at);
-        }
+    for at in [next_lease_end(tx, sight)?, next(tx.db, NEXT_EXPIRY, &[])?].into_iter().flatten() {
+        sight.look_again(at);
     }
     for lane in &sight.ask.lanes {
         let gate = sight.channels.get(tx.db, &lane.channel)?.gate(now);
@@ -238,10 +243,21 @@ pub(super) fn look_ahead(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<(), S
     Ok(())
 }
 
+/// When the next lease ends. One without an end stands before all others; reading its row sets it aside.
+fn next_lease_end(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let first = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
+    let first = tx.db.one("look ahead", NEXT_LEASE_END, &[], first)?;
+    if first == Some(None) {
+        batch(tx, sight, LEASE_WITHOUT_END, named_params! {":limit": bound()})?;
+        sight.claims.more = true;
+    }
+    Ok(first.flatten().map(row::time))
+}
+
 fn next(
     db: Db<'_>,
     sql: &'static str,
-    params: impl Params,
+    params: Values<'_>,
 ) -> Result<Option<Timestamp>, StoreError> {
     db.one("look ahead", sql, params, |row| row.get(0).map(row::time))
 }
@@ -250,7 +266,7 @@ fn batch(
     tx: &mut Tx<'_>,
     sight: &Sight<'_>,
     sql: &'static str,
-    params: impl Params,
+    params: Values<'_>,
 ) -> Result<Vec<Delivery>, StoreError> {
     delivery::fetch(tx, sight.ask.now, "look for overtaken deliveries", sql, params)
 }

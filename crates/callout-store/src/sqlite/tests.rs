@@ -1,13 +1,19 @@
 //! What only SQLite has to do, and the suite that every backend has to pass.
 
 mod alerts;
+mod damage;
 mod files;
+#[cfg(feature = "conformance")]
+mod fill;
 mod group;
+mod guard;
 #[cfg(feature = "conformance")]
 mod model;
 #[cfg(feature = "conformance")]
 mod race;
 mod statements;
+#[cfg(feature = "conformance")]
+mod stepping;
 #[cfg(feature = "conformance")]
 mod suite;
 

@@ -4,15 +4,105 @@ use super::counter::Counters;
 use super::fault::broken;
 use crate::error::StoreError;
 use callout_core::id::ReceiverName;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{CachedStatement, Connection, Row, Statement, ToSql};
+use std::cell::RefCell;
+
+/// What is bound to a statement, by name.
+pub(super) type Values<'a> = &'a [(&'a str, &'a dyn ToSql)];
+
+/// Prepared statements of one connection, each ready for the next time without being looked up by its text.
+pub(super) struct Statements<'c> {
+    connection: &'c Connection,
+    kept: RefCell<Vec<Kept<'c>>>,
+}
+
+struct Kept<'c> {
+    sql: &'static str,
+    statement: CachedStatement<'c>,
+    /// Where each value goes, in the order in which they are given; that is always the same.
+    places: Vec<usize>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn of(connection: &'c Connection) -> Self {
+        Self { connection, kept: RefCell::default() }
+    }
+
+    /// Runs a statement without values that returns nothing.
+    pub(super) fn run(&self, sql: &'static str) -> rusqlite::Result<()> {
+        self.with(sql, &[], &mut |statement| statement.raw_execute().map(drop))
+    }
+
+    fn take(&self, sql: &'static str) -> rusqlite::Result<Kept<'c>> {
+        let mut kept = self.kept.borrow_mut();
+        match kept.iter().position(|kept| std::ptr::eq(kept.sql, sql)) {
+            Some(at) => Ok(kept.swap_remove(at)),
+            None => {
+                let statement = self.connection.prepare_cached(sql)?;
+                Ok(Kept { sql, statement, places: Vec::new() })
+            }
+        }
+    }
+}
+
+impl Kept<'_> {
+    fn bind(&mut self, values: Values<'_>) -> rusqlite::Result<()> {
+        if self.places.is_empty() {
+            let unknown = |name: &str| rusqlite::Error::InvalidParameterName(name.to_owned());
+            let place = |(name, _): &(&str, _)| {
+                self.statement.parameter_index(name)?.ok_or_else(|| unknown(name))
+            };
+            self.places = values.iter().map(place).collect::<rusqlite::Result<_>>()?;
+        }
+        let wanted = self.statement.parameter_count();
+        if self.places.len() != wanted || values.len() != wanted {
+            return Err(rusqlite::Error::InvalidParameterCount(values.len(), wanted));
+        }
+        for (place, (_, value)) in self.places.iter().zip(values) {
+            self.statement.raw_bind_parameter(*place, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whoever has prepared statements, however long it lives.
+trait Prepared {
+    fn connection(&self) -> &Connection;
+
+    fn with(
+        &self,
+        sql: &'static str,
+        values: Values<'_>,
+        run: &mut dyn FnMut(&mut Statement<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()>;
+}
+
+impl Prepared for Statements<'_> {
+    fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    fn with(
+        &self,
+        sql: &'static str,
+        values: Values<'_>,
+        run: &mut dyn FnMut(&mut Statement<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let mut kept = self.take(sql)?;
+        kept.bind(values)?;
+        run(&mut kept.statement)?;
+        self.kept.borrow_mut().push(kept);
+        Ok(())
+    }
+}
 
 /// A connection, with prepared statements that are kept and errors that say what was being done.
 #[derive(Clone, Copy)]
-pub(super) struct Db<'c>(&'c Connection);
+pub(super) struct Db<'s>(&'s dyn Prepared);
 
-impl<'c> Db<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
-        Self(connection)
+impl<'s> Db<'s> {
+    pub(super) fn new(statements: &'s Statements<'_>) -> Self {
+        Self(statements)
     }
 
     /// Runs a statement that returns nothing. Returns how many rows it changed.
@@ -20,10 +110,15 @@ impl<'c> Db<'c> {
         self,
         doing: &'static str,
         sql: &'static str,
-        params: impl Params,
+        values: Values<'_>,
     ) -> Result<usize, StoreError> {
-        let mut statement = self.0.prepare_cached(sql).map_err(broken(doing))?;
-        statement.execute(params).map_err(broken(doing))
+        let mut changed = 0;
+        let run = &mut |statement: &mut Statement<'_>| {
+            changed = statement.raw_execute()?;
+            Ok(())
+        };
+        self.0.with(sql, values, run).map_err(broken(doing))?;
+        Ok(changed)
     }
 
     /// Fetches the first row, if there is one.
@@ -31,12 +126,16 @@ impl<'c> Db<'c> {
         self,
         doing: &'static str,
         sql: &'static str,
-        params: impl Params,
-        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        values: Values<'_>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.0.prepare_cached(sql).map_err(broken(doing))?;
-        let mut rows = statement.query(params).map_err(broken(doing))?;
-        rows.next().map_err(broken(doing))?.map(read).transpose().map_err(broken(doing))
+        let mut found = None;
+        let run = &mut |statement: &mut Statement<'_>| {
+            found = statement.raw_query().next()?.map(&mut read).transpose()?;
+            Ok(())
+        };
+        self.0.with(sql, values, run).map_err(broken(doing))?;
+        Ok(found)
     }
 
     /// Fetches all rows; the statement bounds them.
@@ -44,17 +143,24 @@ impl<'c> Db<'c> {
         self,
         doing: &'static str,
         sql: &'static str,
-        params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        values: Values<'_>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.0.prepare_cached(sql).map_err(broken(doing))?;
-        let rows = statement.query_map(params, read).map_err(broken(doing))?;
-        rows.collect::<Result<_, _>>().map_err(broken(doing))
+        let mut found = Vec::new();
+        let run = &mut |statement: &mut Statement<'_>| {
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                found.push(read(row)?);
+            }
+            Ok(())
+        };
+        self.0.with(sql, values, run).map_err(broken(doing))?;
+        Ok(found)
     }
 
     /// The row number of the last insert.
     pub(super) fn last_rowid(self) -> i64 {
-        self.0.last_insert_rowid()
+        self.0.connection().last_insert_rowid()
     }
 }
 
@@ -71,9 +177,9 @@ pub(super) struct Tx<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
+    pub(super) fn new(statements: &'c Statements<'_>) -> Self {
         Self {
-            db: Db::new(connection),
+            db: Db::new(statements),
             counters: Counters::default(),
             news: News::default(),
             set_aside: Vec::new(),
@@ -104,6 +210,6 @@ impl News {
 impl Db<'_> {
     /// Rows changed since the connection was opened.
     pub(super) fn total_changes(self) -> u64 {
-        self.0.total_changes()
+        self.0.connection().total_changes()
     }
 }

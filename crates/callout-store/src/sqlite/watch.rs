@@ -7,7 +7,7 @@
 
 use super::connection;
 use super::fault::disk;
-use super::tx::{Db, News};
+use super::tx::{Db, News, Statements};
 use crate::error::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
@@ -65,11 +65,12 @@ impl Bell {
     }
 
     /// Runs `write` as a transaction of our own.
-    pub(super) fn while_writing(&self, write: impl FnOnce()) {
+    pub(super) fn while_writing<T>(&self, write: impl FnOnce() -> T) -> T {
         self.writing.store(true, Ordering::Release);
-        write();
+        let written = write();
         self.groups.fetch_add(1, Ordering::Release);
         self.writing.store(false, Ordering::Release);
+        written
     }
 
     /// Our own writer committed this.
@@ -108,7 +109,7 @@ impl Bell {
 }
 
 fn latest(connection: &Connection) -> Result<News, StoreError> {
-    let latest = Db::new(connection).one("look for news", LATEST, [], |row| {
+    let latest = Db::new(&Statements::of(connection)).one("look for news", LATEST, &[], |row| {
         let number = |column| row.get::<_, Option<i64>>(column).map(Option::unwrap_or_default);
         Ok(News { message: number(0)?, journal: number(1)?, work: false })
     })?;

@@ -1,15 +1,21 @@
 //! The one thread that writes.
 //!
-//! It takes every operation that waits, runs them in one transaction, each in a savepoint of its own,
-//! and answers only after the commit. There is no time window: while one group is being synced, the
-//! next one gathers. What an operation notes about counts and news is dropped with its savepoint.
+//! It takes every operation that waits, runs them in one transaction and answers only after the commit.
+//! There is no time window: while one group is being synced, the next one gathers. If one of them fails,
+//! all are run once more, each in a savepoint of its own, so that it takes back only its own changes.
+//! Savepoints copy pages, so nobody pays for them while all goes well. What an operation notes about
+//! counts and news is dropped with its changes.
 
 use super::counter::Counters;
-use super::fault::meaning;
-use super::tx::{Db, News, Tx};
+use super::fault::{is_failing, is_full, meaning};
+use super::guard::{Guard, Stop};
+use super::mark::{self, Marker};
+use super::tx::{Db, News, Statements, Tx};
 use super::watch::Bell;
+use crate::crash::crash_point;
 use crate::error::StoreError;
 use rusqlite::Connection;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -38,31 +44,53 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     queue: Option<Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    /// Instead of the thread: whoever asks does the work.
+    #[cfg(feature = "conformance")]
+    inline: Option<std::sync::Mutex<Desk>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, bell: Arc<Bell>) -> Result<Self, StoreError> {
+    pub(super) fn start(desk: Desk) -> Result<Self, StoreError> {
         let (queue, waiting) = channel();
         let thread = std::thread::Builder::new()
             .name("callout-writer".to_owned())
-            .spawn(move || serve(&connection, &waiting, &bell))
+            .spawn(move || desk.serve(&waiting))
             .map_err(super::fault::disk("start the writer"))?;
-        let room = Arc::new(Semaphore::new(QUEUE_MAX));
-        Ok(Self { room, queue: Some(queue), thread: Some(thread) })
+        Ok(Self {
+            room: Arc::new(Semaphore::new(QUEUE_MAX)),
+            queue: Some(queue),
+            thread: Some(thread),
+            #[cfg(feature = "conformance")]
+            inline: None,
+        })
     }
 
-    /// Runs `work` in a transaction and returns after the commit.
+    /// A writer without a thread: every operation runs where it is asked for, alone in its transaction,
+    /// so that a simulation is the same each time.
+    #[cfg(feature = "conformance")]
+    pub(super) fn inline(desk: Desk) -> Self {
+        let room = Arc::new(Semaphore::new(QUEUE_MAX));
+        Self { room, queue: None, thread: None, inline: Some(desk.into()) }
+    }
+
+    /// Runs `work` in a transaction and returns after the commit. It may be run a second time, when what
+    /// the first one did was taken back.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let room = Arc::clone(&self.room);
         let permit = room.acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let task = Task { work: Some(work), result: None, reply, _permit: permit };
+        let task = Box::new(Task { work, result: None, reply, _permit: permit });
+        #[cfg(feature = "conformance")]
+        if let Some(desk) = &self.inline {
+            desk.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(vec![task]);
+            return answer.await.map_err(|_| StoreError::Closed)?;
+        }
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.send(Box::new(task)).map_err(|_| StoreError::Closed)?;
+        queue.send(task).map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -86,6 +114,8 @@ enum Fate {
     Undone(Arc<rusqlite::Error>),
     /// The commit failed, so nobody knows.
     Unknown(Arc<rusqlite::Error>),
+    /// The store has stopped.
+    Refused(Stop),
 }
 
 impl Fate {
@@ -93,24 +123,33 @@ impl Fate {
         match self {
             Self::Committed => None,
             Self::Undone(e) => {
-                Some(meaning("write", e.sqlite_error_code(), Box::new(Arc::clone(e))))
+                Some(meaning("write", e.sqlite_error().copied(), Box::new(Arc::clone(e))))
             }
             Self::Unknown(e) => Some(StoreError::CommitUnknown(Box::new(Arc::clone(e)))),
+            Self::Refused(stop) => Some(stop.error()),
         }
+    }
+
+    /// The error after which the disk cannot be trusted.
+    fn failing(&self) -> Option<&rusqlite::Error> {
+        let (Self::Undone(error) | Self::Unknown(error)) = self else { return None };
+        error.sqlite_error().copied().is_some_and(is_failing).then_some(error)
     }
 }
 
 trait Job: Send {
-    /// Does the work, and says whether it succeeded.
+    /// Does the work, perhaps once more, and says whether it succeeded.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
-    /// Makes the result an error, because its savepoint could not be kept.
+    /// What went wrong with the work, as opposed to its transaction.
+    fn error(&self) -> Option<&StoreError>;
+    /// Makes the result an error, because the counts could not be kept.
     fn fail(&mut self, error: StoreError);
     /// Tells whoever waits.
     fn reply(self: Box<Self>, fate: &Fate);
 }
 
 struct Task<T, F> {
-    work: Option<F>,
+    work: F,
     result: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
     _permit: OwnedSemaphorePermit,
@@ -119,12 +158,12 @@ struct Task<T, F> {
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+    F: Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        // The transaction survives a panic: whatever was half done is rolled back with the savepoint.
-        let result = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|panic| {
+        // The transaction survives a panic: whatever was half done is taken back.
+        let work = AssertUnwindSafe(|| (self.work)(tx));
+        let result = catch_unwind(work).unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
             let source = words.unwrap_or_else(|| "it panicked".to_owned()).into();
@@ -133,6 +172,10 @@ where
         let succeeded = result.is_ok();
         self.result = Some(result);
         succeeded
+    }
+
+    fn error(&self) -> Option<&StoreError> {
+        self.result.as_ref()?.as_ref().err()
     }
 
     fn fail(&mut self, error: StoreError) {
@@ -150,108 +193,213 @@ where
     }
 }
 
-fn serve(connection: &Connection, waiting: &Receiver<Box<dyn Job>>, bell: &Bell) {
-    let mut checkpointed_at = connection.total_changes();
-    loop {
-        let first = if connection.total_changes() == checkpointed_at {
-            waiting.recv().map_err(RecvTimeoutError::from)
-        } else {
-            waiting.recv_timeout(IDLE)
-        };
-        match first {
-            Ok(first) => {
-                let group = std::iter::once(first).chain(waiting.try_iter()).take(GROUP_MAX);
-                bell.while_writing(|| write(connection, group.collect(), bell));
+/// What the writer works with.
+pub(super) struct Desk {
+    pub(super) connection: Connection,
+    pub(super) bell: Arc<Bell>,
+    pub(super) guard: Guard,
+    pub(super) marker: Marker,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    fn serve(mut self, waiting: &Receiver<Box<dyn Job>>) {
+        let mut checkpointed_at = self.connection.total_changes();
+        loop {
+            let first = if self.connection.total_changes() == checkpointed_at {
+                waiting.recv().map_err(RecvTimeoutError::from)
+            } else {
+                waiting.recv_timeout(IDLE)
+            };
+            match first {
+                Ok(first) => {
+                    let group = std::iter::once(first).chain(waiting.try_iter()).take(GROUP_MAX);
+                    self.write(group.collect());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    checkpointed_at = self.connection.total_changes();
+                    self.marker.rest(&self.connection);
+                    self.checkpoint();
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.marker.rest(&self.connection),
             }
-            Err(RecvTimeoutError::Timeout) => {
-                checkpointed_at = connection.total_changes();
-                if let Err(error) = connection.query_row(CHECKPOINT, [], |_| Ok(())) {
-                    tracing::warn!(error = %error, "checkpoint failed");
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        crash_point("before_checkpoint");
+        if let Err(error) = self.connection.query_row(CHECKPOINT, [], |_| Ok(())) {
+            tracing::warn!(error = %error, "checkpoint failed");
+            self.distrust(&Fate::Unknown(Arc::new(error)), &[]);
+        }
+        crash_point("after_checkpoint");
+    }
+
+    /// Runs a group of operations in one transaction and answers them.
+    fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let bell = Arc::clone(&self.bell);
+        let fate = bell.while_writing(|| {
+            let before = self.connection.total_changes();
+            let (fate, news) = self.transact(&mut group);
+            self.distrust(&fate, &group);
+            if matches!(fate, Fate::Committed) {
+                bell.committed(news);
+                if self.connection.total_changes() != before {
+                    self.marker.committed(&self.connection);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return,
+            fate
+        });
+        for job in group {
+            job.reply(&fate);
+        }
+        crash_point("after_answers");
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> (Fate, News) {
+        if let Err(stop) = self.guard.admit(&self.connection) {
+            return (Fate::Refused(stop), News::default());
+        }
+        let statements = Statements::of(&self.connection);
+        let run = Run { connection: &self.connection, statements: &statements };
+        let mut done = run.group(group, Each::Bare);
+        if done.is_err() && group.len() > 1 {
+            // The second time may hide what a failing disk did the first time.
+            distrust_after(&mut self.guard, group);
+            if let Err(stop) = self.guard.admit(&self.connection) {
+                return (Fate::Refused(stop), News::default());
+            }
+            done = run.group(group, Each::InSavepoint);
+        }
+        match done.and_then(|news| run.commit().map(|()| news)) {
+            Ok(news) => {
+                (self.guard.check_files().map_or_else(Fate::Refused, |()| Fate::Committed), news)
+            }
+            Err(fate) => {
+                run.make_sure_nothing_is_open();
+                (fate, News::default())
+            }
+        }
+    }
+
+    /// Stops the store if the disk failed.
+    fn distrust(&mut self, fate: &Fate, group: &[Box<dyn Job>]) {
+        if let Some(error) = fate.failing() {
+            self.guard.distrust(error);
+        }
+        distrust_after(&mut self.guard, group);
+    }
+}
+
+/// Stops the store if an operation met a disk that failed.
+fn distrust_after(guard: &mut Guard, group: &[Box<dyn Job>]) {
+    for error in group.iter().filter_map(|job| job.error()) {
+        if let StoreError::Failing { source, .. } = error {
+            guard.distrust(source.as_ref());
         }
     }
 }
 
-/// Runs a group of operations in one transaction and answers them.
-fn write(connection: &Connection, mut group: Vec<Box<dyn Job>>, bell: &Bell) {
-    let (mut news, mut counters) = (News::default(), Counters::default());
-    let fate = match run_group(connection, &mut group, &mut news, &mut counters) {
-        Ok(()) => match exec(connection, COMMIT) {
-            Ok(()) => Fate::Committed,
-            Err(error) => Fate::Unknown(Arc::new(error)),
-        },
-        Err(error) => Fate::Undone(Arc::new(error)),
-    };
-    if !matches!(fate, Fate::Committed) {
-        make_sure_nothing_is_open(connection);
-    } else {
-        bell.committed(news);
-    }
-    for job in group {
-        job.reply(&fate);
-    }
+/// How each operation of a group is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Each {
+    /// With all others, for better or worse.
+    Bare,
+    /// So that its changes can be taken back alone.
+    InSavepoint,
 }
 
-fn run_group(
-    connection: &Connection,
-    group: &mut [Box<dyn Job>],
-    news: &mut News,
-    counters: &mut Counters,
-) -> rusqlite::Result<()> {
-    exec(connection, BEGIN)?;
-    // Alone, an operation has the whole transaction to itself; a savepoint would copy every page.
-    if let [job] = group {
-        return run_alone(connection, job, news, counters);
+/// One transaction.
+struct Run<'r, 'c> {
+    connection: &'c Connection,
+    statements: &'r Statements<'c>,
+}
+
+impl Run<'_, '_> {
+    /// Runs all operations in a new transaction, which stays open if all is well.
+    fn group(&self, group: &mut [Box<dyn Job>], each: Each) -> Result<News, Fate> {
+        let done = self.operations(group, each);
+        if done.is_err() {
+            self.make_sure_nothing_is_open();
+        }
+        done.map_err(|error| Fate::Undone(Arc::new(error)))
     }
-    for job in &mut *group {
-        exec(connection, SAVE)?;
-        let mut tx = Tx::new(connection);
-        let succeeded = job.run(&mut tx);
-        // A full disk, for one, rolls everything back by itself.
-        if connection.is_autocommit() {
+
+    fn operations(&self, group: &mut [Box<dyn Job>], each: Each) -> rusqlite::Result<News> {
+        let (mut news, mut counters) = (News::default(), Counters::default());
+        self.statements.run(BEGIN)?;
+        let before = self.connection.total_changes();
+        for job in &mut *group {
+            if each == Each::InSavepoint {
+                self.statements.run(SAVE)?;
+            }
+            let mut tx = Tx::new(self.statements);
+            let succeeded = job.run(&mut tx);
+            // A full disk, for one, rolls everything back by itself.
+            if self.connection.is_autocommit() {
+                return Err(rolled_back());
+            }
+            match (succeeded, each) {
+                (true, _) => {
+                    news.add(tx.news);
+                    counters.merge(tx.counters);
+                }
+                (false, Each::Bare) => return Err(rolled_back()),
+                (false, Each::InSavepoint) => self.statements.run(UNDO)?,
+            }
+            if each == Each::InSavepoint {
+                self.statements.run(RELEASE)?;
+            }
+            crash_point("inside_group");
+        }
+        self.count(group, &counters, before)?;
+        Ok(news)
+    }
+
+    fn count(
+        &self,
+        group: &mut [Box<dyn Job>],
+        counters: &Counters,
+        before: u64,
+    ) -> rusqlite::Result<()> {
+        let db = Db::new(self.statements);
+        let counted = counters.write(db).and_then(|()| {
+            // What changed nothing is no step forward.
+            if self.connection.total_changes() == before { Ok(()) } else { mark::count(db) }
+        });
+        if let Err(error) = counted {
+            tracing::warn!(error = %error, "counting failed");
+            for job in group {
+                job.fail(StoreError::Broken { doing: "count", source: error.to_string().into() });
+            }
             return Err(rolled_back());
         }
-        if succeeded {
-            news.add(tx.news);
-            counters.merge(tx.counters);
-        } else {
-            exec(connection, UNDO)?;
-        }
-        exec(connection, RELEASE)?;
+        Ok(())
     }
-    count(connection, group, counters)
-}
 
-fn run_alone(
-    connection: &Connection,
-    job: &mut Box<dyn Job>,
-    news: &mut News,
-    counters: &mut Counters,
-) -> rusqlite::Result<()> {
-    let mut tx = Tx::new(connection);
-    if !job.run(&mut tx) || connection.is_autocommit() {
-        return Err(rolled_back());
+    fn commit(&self) -> Result<(), Fate> {
+        crash_point("before_commit");
+        self.statements.run(COMMIT).map_err(|error| {
+            // The log had no room for all of the transaction, so its end, which is what counts, is not there.
+            let error = Arc::new(error);
+            if is_full(&error) { Fate::Undone(error) } else { Fate::Unknown(error) }
+        })?;
+        crash_point("after_commit");
+        Ok(())
     }
-    *news = tx.news;
-    *counters = tx.counters;
-    count(connection, std::slice::from_mut(job), counters)
-}
 
-fn count(
-    connection: &Connection,
-    group: &mut [Box<dyn Job>],
-    counters: &Counters,
-) -> rusqlite::Result<()> {
-    if let Err(error) = counters.write(Db::new(connection)) {
-        tracing::warn!(error = %error, "counting failed");
-        for job in group {
-            job.fail(StoreError::Broken { doing: "count", source: error.to_string().into() });
+    fn make_sure_nothing_is_open(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.statements.run(ROLLBACK)
+        {
+            tracing::error!(error = %error, "rollback failed");
         }
-        return Err(rolled_back());
     }
-    Ok(())
 }
 
 fn rolled_back() -> rusqlite::Error {
@@ -259,16 +407,4 @@ fn rolled_back() -> rusqlite::Error {
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
         Some("another operation in the same transaction failed and took it back".to_owned()),
     )
-}
-
-fn make_sure_nothing_is_open(connection: &Connection) {
-    if !connection.is_autocommit()
-        && let Err(error) = exec(connection, ROLLBACK)
-    {
-        tracing::error!(error = %error, "rollback failed");
-    }
-}
-
-fn exec(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(drop)
 }

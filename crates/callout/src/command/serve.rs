@@ -11,10 +11,12 @@ use crate::http::auth::Gate;
 use crate::http::callback::Ears;
 use crate::{assemble, http, print};
 use anyhow::Context as _;
-use callout_core::plan::MessageState;
+use callout_core::id::MessageId;
+use callout_core::plan::{self, Directory, MessageState};
 use callout_core::time::Timestamp;
-use callout_store::model::PruneRequest;
-use callout_store::{Create, Store, StoreError};
+use callout_store::crash::crash_point;
+use callout_store::model::{NewMessage, PruneRequest};
+use callout_store::{Create, SqliteStore, Store, StoreError};
 use callout_worker::{Clock, SystemClock, Worker};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ const PRUNE_REST: u32 = 4;
 const TOLD_TWICE: i32 = 130;
 
 /// Arguments of `callout serve`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Write the log as JSON lines.
     #[arg(long)]
@@ -46,13 +48,16 @@ pub struct Args {
 pub fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     let config = super::config(named)?;
     start_log(args.log_json);
-    // One thread drives everything; the store's writer and its readers have their own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(anyhow::Error::from)?;
+    let runtime = runtime()?;
     let served = runtime.block_on(serve(config));
     // A name lookup that hangs must not keep the program.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// What drives the worker: one thread drives everything; the store's writer and its readers have their own.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 /// The log goes to standard error; `RUST_LOG` says how much. Other crates log warnings only, whatever it
@@ -72,7 +77,8 @@ fn start_log(json: bool) {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store: Arc<dyn Store> = Arc::new(super::open(&config, Create::IfMissing)?);
+    let opened = Arc::new(super::open(&config, Create::IfMissing)?);
+    let store: Arc<dyn Store> = opened.clone();
     let listener = http::bind(config.server.listen)
         .await
         .with_context(|| format!("listening on {} failed", config.server.listen))?;
@@ -90,6 +96,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let ears = Ears::of(&setup.lanes);
     let address = listener.local_addr().context("the listener has no address")?;
     greet(address, &setup, store.as_ref()).await?;
+    report_loss(&opened, &directory, clock.as_ref()).await?;
+    drop(opened);
     let worker = Worker::spawn(setup).await.context("the worker cannot start")?;
 
     let (tell, told) = watch::channel(());
@@ -125,6 +133,26 @@ async fn work(mut worker: Worker, api: &Api) -> Result<(), Failure> {
 /// Completes when the sender is gone.
 pub(crate) async fn until(mut told: watch::Receiver<()>) {
     while told.changed().await.is_ok() {}
+}
+
+/// Tells the operator, once, if the database lacks what it once had.
+async fn report_loss(
+    store: &SqliteStore,
+    directory: &Directory,
+    clock: &dyn Clock,
+) -> Result<(), Failure> {
+    let Some(lost) = store.lost() else { return Ok(()) };
+    if let Some(mut message) = plan::lost(directory, &lost.to_string()) {
+        message.idempotency_key = Some(lost.key());
+        let now = clock.now();
+        let id = MessageId::new(now, clock.entropy());
+        let posted = store.enqueue(vec![NewMessage { id, created_at: now, message }]).await?;
+        for result in posted {
+            result?;
+        }
+    }
+    store.loss_is_reported();
+    Ok(())
 }
 
 async fn greet(
@@ -174,6 +202,7 @@ async fn prune(
             limit: PRUNE_BATCH,
         };
         next = store.prune(ask).await?.next;
+        crash_point("between_prune_batches");
         let now = clock.now();
         clock.wait_until(now + now.since(began) * PRUNE_REST).await;
     }
@@ -181,7 +210,7 @@ async fn prune(
 }
 
 /// SIGTERM and Ctrl-C.
-struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -190,7 +219,7 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -198,7 +227,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),
             _ = self.interrupt.recv() => (),
@@ -208,11 +237,11 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self {})
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }

@@ -6,9 +6,10 @@ use super::{Failure, config, open};
 use crate::cli::Output;
 use crate::{json, narrate, print};
 use callout_store::clock::{Clock as _, SystemClock};
-use callout_store::model::{AlertCounts, AlertStats};
+use callout_store::model::{AlertCounts, AlertStats, ClockSteps};
 use callout_store::{Create, Store as _};
 use std::path::Path;
+use std::time::Duration;
 
 /// The heads of the columns that count acknowledged alerts only.
 const P50: &str = "TIME TO ACK p50";
@@ -59,7 +60,17 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     if let Some([p50, p90, p99]) = stats.accept_latency.map(|all| all.map(narrate::length)) {
         print::out(format_args!("\naccepted within {p50} (half), {p90} (90 %), {p99} (99 %)"));
     }
+    if let Some(clock) = &stats.clock {
+        print::out(format_args!("\n{}", narrate_clock(clock)));
+    }
     Ok(())
+}
+
+fn narrate_clock(clock: &ClockSteps) -> String {
+    let length = narrate::length(Duration::from_millis(clock.last_ms.unsigned_abs()));
+    let way = if clock.last_ms < 0 { "back" } else { "forward" };
+    let times = clock.count;
+    format!("the clock was set under the worker {times} times, the last time {way} by {length}")
 }
 
 fn tell_alerts(alerts: &AlertStats) {

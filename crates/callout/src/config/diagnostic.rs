@@ -72,7 +72,8 @@ impl Place {
             Show::UpToBefore => (before, "***", ""),
             Show::KeyOnly => (key_of(text), "***", ""),
         };
-        let before_shown = masked(before).replace('\t', "    ");
+        let before_shown = visible(&masked(before).replace('\t', "    "));
+        let (marked, after) = (visible(marked), visible(after));
         let caret = (before_shown.width(), marked.width().max(1));
         Self {
             line,
@@ -129,6 +130,12 @@ fn masked(text: &str) -> String {
     shown
 }
 
+/// `text` with a sign for each control character: a file may come from anybody, and a terminal obeys them.
+fn visible(text: &str) -> String {
+    let sign = |c: char| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(sign).collect()
+}
+
 /// Whether this is the first line of a table, which holds no values.
 fn is_header(line: &str) -> bool {
     line.starts_with('[') && !line.contains('=')
@@ -136,7 +143,7 @@ fn is_header(line: &str) -> bool {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  {}", self.problem, self.file.display())?;
+        write!(f, "{}\n  {}", visible(&self.problem), self.file.display())?;
         if let Some(Place { line, column, excerpt, caret: (pad, width) }) = &self.place {
             write!(f, ":{line}:{column}")?;
             let margin = " ".repeat(line.to_string().len());
@@ -144,7 +151,7 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n    {line} | {excerpt}\n    {margin} | {pad}{carets}")?;
         }
         match &self.help {
-            Some(help) => write!(f, "\n  help: {help}"),
+            Some(help) => write!(f, "\n  help: {}", visible(help)),
             None => Ok(()),
         }
     }

@@ -108,12 +108,12 @@ pub(super) fn time_zone(root: &Section<'_>) -> Option<TimeZone> {
     zone
 }
 
-/// The database's path and how long it keeps messages.
-pub(super) fn store(root: &Section<'_>) -> (PathBuf, Retention) {
+/// The database's path, how long it keeps messages, and whether it may lie where locks do not hold.
+pub(super) fn store(root: &Section<'_>) -> (PathBuf, Retention, bool) {
     let mut path = root.book.source.folder().join(STORE_FILE);
     let mut retention = Retention::default();
-    let Some(store) = root.section("store") else { return (path, retention) };
-    store.only(&["url", "retention"]);
+    let Some(store) = root.section("store") else { return (path, retention, false) };
+    store.only(&["url", "retention", "unsafe_disk"]);
     if let Some(configured) = store.get("url").and_then(|url| store_path(&url)) {
         path = configured;
     }
@@ -123,7 +123,8 @@ pub(super) fn store(root: &Section<'_>) -> (PathBuf, Retention) {
         retention.accepted = length("accepted").unwrap_or(retention.accepted);
         retention.dead = length("dead").unwrap_or(retention.dead);
     }
-    (path, retention)
+    let unsafe_disk = store.get("unsafe_disk").and_then(|item| item.switch());
+    (path, retention, unsafe_disk.unwrap_or(false))
 }
 
 fn store_path(url: &Item<'_>) -> Option<PathBuf> {

@@ -316,13 +316,30 @@ pub(super) async fn write_down(
 }
 
 fn hint_of(error: StoreError) -> Hint {
-    let unknown = matches!(error, StoreError::CommitUnknown(_));
+    let unknown = matches!(error, StoreError::CommitUnknown(_) | StoreError::Stopped(_));
     match Failure::from(error).status() {
         _ if unknown => Hint::Unknown,
         StatusCode::INSUFFICIENT_STORAGE => Hint::Full,
         StatusCode::SERVICE_UNAVAILABLE => Hint::Busy,
         _ => Hint::Broken,
     }
+}
+
+/// Who acts and with which note, by a form; what a browser remembers of the name, read back.
+#[cfg(fuzzing)]
+pub async fn form_for_fuzzing(
+    request: Request,
+) -> Option<(String, Option<String>, Option<String>)> {
+    let headers = request.headers().clone();
+    let _foreign = form::is_foreign(&headers, "https://callout.example.com/alerts");
+    let language = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    let _locale = language::pick(language.unwrap_or_default());
+    let _name = form::remembered(&headers);
+    let wish = form::read(request).await.ok()?.wish().ok()?;
+    let cookie = form::remember(&wish.by, "https://callout.example.com/alerts")?;
+    let pair = cookie.to_str().ok()?.split(';').next()?;
+    let back = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(pair).ok()?)]);
+    Some((wish.by, wish.note, form::remembered(&back)))
 }
 
 /// Back to the page, whose address may have another path in front of a proxy.

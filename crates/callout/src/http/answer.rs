@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use callout_store::StoreError;
 use serde_json::json;
+use std::error::Error as _;
 
 /// Seconds after which to try again when the outbox was busy or full.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
@@ -47,12 +48,16 @@ impl From<StoreError> for Failure {
             StoreError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid_message"),
             StoreError::KeyTaken { .. } => (StatusCode::CONFLICT, "key_taken"),
             StoreError::Busy(_) | StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            StoreError::CommitUnknown(_) => (StatusCode::SERVICE_UNAVAILABLE, "unknown"),
+            StoreError::CommitUnknown(_) | StoreError::Stopped(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unknown")
+            }
+            StoreError::Failing { .. } => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
             StoreError::Full(_) => (StatusCode::INSUFFICIENT_STORAGE, "full"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         if status.is_server_error() {
-            tracing::error!(%error, "the outbox could not do what the API was asked");
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%error, cause, "the outbox could not do what the API was asked");
         }
         Self::new(status, code, error.to_string())
     }

@@ -337,7 +337,7 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
     } else if !api.worker.is_running() {
         Some("the worker has ended".to_owned())
     } else if now.since(api.worker.last_turn()) > STALL {
-        Some("the worker hangs".to_owned())
+        Some("the worker hangs, or the outbox cannot be written".to_owned())
     } else {
         api.store.health().await.err().map(|error| error.to_string())
     };

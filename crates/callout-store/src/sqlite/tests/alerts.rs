@@ -2,6 +2,7 @@
 
 use super::{message, open, path, store};
 use crate::alert::FIND_ALERT;
+use crate::clock::Reading;
 use crate::model::{
     Actor, Answer, AnswerRequest, Answered, EscalateRequest, Filter, NewMessage, PlanRequest,
 };
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything goes to `ops`, on one channel.
-fn directory() -> Arc<Directory> {
+pub(super) fn directory() -> Arc<Directory> {
     let receiver = Receiver {
         name: "ops".parse().unwrap(),
         channels: vec!["a".parse().unwrap()],
@@ -54,11 +55,17 @@ fn asks(title: &str) -> NewMessage {
     NewMessage { message, ..super::message(title) }
 }
 
-async fn plan(store: &SqliteStore, new: NewMessage) -> String {
+pub(super) async fn plan(store: &SqliteStore, new: NewMessage) -> String {
     let id = new.id.to_string();
     store.enqueue(vec![new]).await.unwrap();
     let entropy = crate::clock::entropy();
-    let ask = PlanRequest { now: at(1), directory: directory(), limit: 100, entropy };
+    let ask = PlanRequest {
+        reading: Reading::default(),
+        now: at(1),
+        directory: directory(),
+        limit: 100,
+        entropy,
+    };
     store.plan(ask).await.unwrap();
     id
 }
@@ -191,6 +198,7 @@ async fn an_idle_store_has_nothing_to_escalate_and_writes_nothing() {
     let (_folder, store) = store();
     let id = plan(&store, asks("x")).await;
     let ask = |now| EscalateRequest {
+        reading: Reading::default(),
         now,
         directory: directory(),
         limit: 10,

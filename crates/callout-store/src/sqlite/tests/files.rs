@@ -34,6 +34,7 @@ fn every_connection_has_the_settings_durability_hangs_on() {
             ("trusted_schema", "0"),
             ("cell_size_check", "1"),
             ("mmap_size", "0"),
+            ("temp_store", "2"),
             ("auto_vacuum", "2"),
             ("user_version", "0"),
         ] {
@@ -64,8 +65,13 @@ async fn nobody_else_can_read_the_files() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
         names.push(entry.file_name().into_string().unwrap());
     }
+    // The mark comes when there is a moment's rest.
+    names.retain(|name| !name.contains(".mark"));
     names.sort();
     assert_eq!(names, ["backup.db", "callout.db", "callout.db-shm", "callout.db-wal"]);
+    drop(store);
+    let mark = std::fs::metadata(folder.path().join("callout.db.mark")).unwrap();
+    assert_eq!(mark.permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
@@ -173,4 +179,61 @@ async fn what_another_connection_enqueues_is_noticed() {
         let noticed = tokio::time::timeout(Duration::from_secs(10), changes.changed()).await;
         noticed.expect("no notice came").unwrap();
     }
+}
+
+/// What the store at `path` says it lacks.
+fn lost(path: &Path) -> Option<String> {
+    open(path).lost().map(|lost| lost.to_string())
+}
+
+#[tokio::test]
+async fn a_database_behind_its_mark_says_so_until_somebody_has_told() {
+    let (folder, store) = store();
+    let (path, copy) = (path(&folder), folder.path().join("older.db"));
+    store.enqueue(vec![message("kept")]).await.unwrap();
+    store.backup(&copy).await.unwrap();
+    store.enqueue(vec![message("lost"), message("lost too")]).await.unwrap();
+    drop(store);
+    assert_eq!(lost(&path), None);
+
+    let mark = path.with_extension("db.mark");
+    let newest = std::fs::read(&mark).unwrap();
+    std::fs::rename(&copy, &path).unwrap();
+    let words = lost(&path).unwrap();
+    assert!(
+        words.contains("commits 2 to 2 (1) are gone; messages in rows 2 to 3 are gone"),
+        "{words}"
+    );
+    // Whoever opens it finds it again, even after commits of its own; nothing is written meanwhile.
+    let store = open(&path);
+    store.enqueue(vec![message("new")]).await.unwrap();
+    drop(store);
+    assert_eq!(std::fs::read(&mark).unwrap(), newest);
+    let store = open(&path);
+    assert!(store.lost().unwrap().to_string().contains("messages in rows 3 to 3 are gone"));
+    store.loss_is_reported();
+    store.enqueue(vec![message("newer")]).await.unwrap();
+    drop(store);
+    assert_ne!(std::fs::read(&mark).unwrap(), newest);
+    assert_eq!(lost(&path), None);
+}
+
+#[tokio::test]
+async fn a_mark_that_is_missing_or_damaged_says_nothing() {
+    let (folder, store) = store();
+    let path = path(&folder);
+    store.enqueue(vec![message("x")]).await.unwrap();
+    drop(store);
+    let mark = path.with_extension("db.mark");
+    let whole = std::fs::read(&mark).unwrap();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::write(&mark, damaged).unwrap();
+        assert_eq!(lost(&path), None, "a flipped bit in byte {at}");
+    }
+    std::fs::remove_file(&mark).unwrap();
+    assert_eq!(lost(&path), None);
+    // Nothing was written, so there is nothing to note.
+    assert!(!mark.exists());
 }

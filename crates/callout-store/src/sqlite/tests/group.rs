@@ -1,6 +1,7 @@
 //! Group commit: operations share a transaction and nothing else.
 
 use super::{message, open, path, store};
+use crate::clock::Reading;
 use crate::error::StoreError;
 use crate::model::Filter;
 use crate::sqlite::SqliteStore;
@@ -15,12 +16,13 @@ const WORKER: &str = "INSERT INTO callout_worker (id, started_at) VALUES ('w', 1
 /// Enqueues a message before and one after `middle`, all three in one group.
 async fn around<T: Send + 'static>(
     store: &SqliteStore,
-    middle: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    middle: impl Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> [Result<(), StoreError>; 3] {
     let (release, held) = channel::<()>();
     let (begin, begun) = tokio::sync::oneshot::channel();
+    let begin = std::cell::Cell::new(Some(begin));
     let hold = store.writer.write(move |_| {
-        begin.send(()).unwrap();
+        begin.take().unwrap().send(()).unwrap();
         held.recv().unwrap();
         Ok(())
     });
@@ -49,8 +51,8 @@ async fn titles(store: &SqliteStore) -> Vec<String> {
 async fn a_failing_operation_takes_back_only_its_own_changes() {
     let (_folder, store) = store();
     let results = around(&store, |tx| {
-        tx.db.execute("write", WORKER, [])?;
-        tx.db.execute("fail", "INSERT INTO callout_worker (id, started_at) VALUES ('x', NULL)", [])
+        tx.db.execute("write", WORKER, &[])?;
+        tx.db.execute("fail", "INSERT INTO callout_worker (id, started_at) VALUES ('x', NULL)", &[])
     });
     let [before, failed, after] = results.await;
     assert!(before.is_ok() && after.is_ok());
@@ -64,8 +66,8 @@ async fn a_failing_operation_on_its_own_leaves_nothing() {
     let (_folder, store) = store();
     store.enqueue(vec![message("bystander")]).await.unwrap();
     let failed = store.writer.write(|tx| {
-        tx.db.execute("write", WORKER, [])?;
-        tx.db.execute("fail", "INSERT INTO callout_worker (id, started_at) VALUES ('x', NULL)", [])
+        tx.db.execute("write", WORKER, &[])?;
+        tx.db.execute("fail", "INSERT INTO callout_worker (id, started_at) VALUES ('x', NULL)", &[])
     });
     let failed = failed.await;
     assert!(matches!(failed, Err(StoreError::Broken { doing: "fail", .. })), "{failed:?}");
@@ -78,7 +80,7 @@ async fn a_failing_operation_on_its_own_leaves_nothing() {
 async fn a_panicking_operation_takes_back_only_its_own_changes() {
     let (_folder, store) = store();
     let results = around::<()>(&store, |tx| {
-        tx.db.execute("write", WORKER, [])?;
+        tx.db.execute("write", WORKER, &[])?;
         panic!("on purpose")
     });
     let [before, failed, after] = results.await;
@@ -93,8 +95,8 @@ async fn a_failed_commit_is_unknown_to_all_of_the_group() {
     let (_folder, store) = store();
     store.enqueue(vec![message("bystander")]).await.unwrap();
     let results = around(&store, |tx| {
-        tx.db.execute("defer", "PRAGMA defer_foreign_keys = ON", [])?;
-        tx.db.execute("orphan", ORPHAN, [])
+        tx.db.execute("defer", "PRAGMA defer_foreign_keys = ON", &[])?;
+        tx.db.execute("orphan", ORPHAN, &[])
     });
     for result in results.await {
         assert!(matches!(result, Err(StoreError::CommitUnknown(_))), "{result:?}");
@@ -107,13 +109,28 @@ async fn a_failed_commit_is_unknown_to_all_of_the_group() {
 #[tokio::test]
 async fn a_transaction_that_is_rolled_back_fails_all_of_the_group() {
     let (_folder, store) = store();
-    let results = around(&store, |tx| tx.db.execute("roll back", "ROLLBACK", []));
+    let results = around(&store, |tx| tx.db.execute("roll back", "ROLLBACK", &[]));
     for result in results.await {
         assert!(matches!(result, Err(StoreError::Busy(_))), "nothing was written: {result:?}");
     }
     assert!(titles(&store).await.is_empty());
     store.enqueue(vec![message("later")]).await.unwrap()[0].as_ref().unwrap();
     assert_eq!(titles(&store).await, ["later"]);
+}
+
+#[tokio::test]
+async fn a_disk_that_failed_once_is_not_trusted_because_it_works_the_second_time() {
+    let (_folder, store) = store();
+    let is_first = std::cell::Cell::new(true);
+    let results = around(&store, move |_| match is_first.take() {
+        true => Err(StoreError::Failing { doing: "read", source: "the disk failed".into() }),
+        false => Ok(()),
+    });
+    let [before, failed, after] = results.await;
+    assert!(matches!(before, Err(StoreError::Stopped(_))), "{before:?}");
+    assert!(matches!(failed, Err(StoreError::Failing { .. })), "{failed:?}");
+    assert!(matches!(after, Err(StoreError::Stopped(_))), "{after:?}");
+    assert!(titles(&store).await.is_empty());
 }
 
 #[tokio::test]
@@ -150,6 +167,7 @@ async fn an_idle_claim_writes_nothing() {
         ringing: [].into(),
     };
     let ask = crate::model::ClaimRequest {
+        reading: Reading::default(),
         now: callout_core::time::Timestamp::EPOCH,
         directory: std::sync::Arc::new(directory),
         worker: callout_core::id::WorkerId::new(callout_core::time::Timestamp::EPOCH, [1; 10]),
@@ -172,7 +190,7 @@ async fn a_full_disk_fails_the_whole_call_and_passes() {
     let (_folder, store) = store();
     store.enqueue(vec![message("bystander")]).await.unwrap();
     let limit = async |sql: &'static str| {
-        store.writer.write(move |tx| tx.db.all("limit", sql, [], |_| Ok(()))).await.unwrap();
+        store.writer.write(move |tx| tx.db.all("limit", sql, &[], |_| Ok(()))).await.unwrap();
     };
     limit("PRAGMA max_page_count = 1").await;
     let many = || (0..500).map(|n| message(&n.to_string())).collect::<Vec<_>>();

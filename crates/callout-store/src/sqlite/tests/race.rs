@@ -8,6 +8,7 @@
 //! neither side is ever more than a few of them ahead; who comes first within these is left to chance.
 
 use super::suite::Sqlite;
+use crate::clock::Reading;
 use crate::conformance::bench::{Bench, accepted, at, entropy, labelled, new};
 use crate::model::{Answer, Answered, EscalateRequest};
 use crate::sqlite::{Create, SqliteStore};
@@ -77,7 +78,13 @@ async fn whoever_commits_first_wins_and_nobody_is_told_after_an_acknowledgment()
             racer.orders.write_all(b"go\n").unwrap();
         }
         let directory = Arc::clone(&bench.directory);
-        let ask = EscalateRequest { now: at(300), directory, limit: STEPS, entropy: entropy() };
+        let ask = EscalateRequest {
+            reading: Reading::default(),
+            now: at(300),
+            directory,
+            limit: STEPS,
+            entropy: entropy(),
+        };
         more = bench.store.escalate(ask).await.unwrap().more;
         if rounds % 32 == 0 || !more {
             tell(&bench, at(300)).await;

@@ -46,8 +46,7 @@ impl Backend for Sqlite {
 
     async fn revive(&self, id: &str) {
         let message = "(SELECT seq FROM callout_message WHERE id = ?1)";
-        let sql =
-            "UPDATE callout_delivery SET state = 'ready', ended_at = NULL WHERE message_seq =";
+        let sql = "UPDATE callout_delivery SET state = 'ready', ended_at = NULL, checksum = NULL WHERE message_seq =";
         self.change(&format!("{sql} {message}"), id);
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::command::{self, wait_for};
+use callout_store::clock::Reading;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{EscalateRequest, PlanRequest};
 use callout_store::{Create, Store as _};
@@ -28,9 +29,23 @@ fn work(place: &Place) {
         let store = command::open(&config, Create::Never)?;
         let directory = Arc::new(config.directory);
         let (now, entropy) = (SystemClock.now(), SystemClock.entropy());
-        let ask = PlanRequest { now, directory: directory.clone(), limit: 100, entropy };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now,
+            directory: directory.clone(),
+            limit: 100,
+            entropy,
+        };
         store.plan(ask).await?;
-        store.escalate(EscalateRequest { now, directory, limit: 100, entropy }).await?;
+        store
+            .escalate(EscalateRequest {
+                reading: Reading::default(),
+                now,
+                directory,
+                limit: 100,
+                entropy,
+            })
+            .await?;
         Ok(())
     });
     work.unwrap();

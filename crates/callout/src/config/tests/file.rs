@@ -211,3 +211,18 @@ fn a_file_torn_anywhere_is_refused_without_showing_a_credential() {
         }
     }
 }
+
+#[test]
+fn no_diagnostic_speaks_to_the_terminal() {
+    let red = "\u{1b}[31m";
+    for text in [
+        format!("[rece{red}ivers]\n"),
+        format!("# {red}\nnobody = \"{red}\" # {red}\n"),
+        "\"nobody\\u001b[31m\" = 1\n".to_owned(),
+        "[channels.\"\\u001b[31m\"]\nkind = \"\\u001b[31m\"\n".to_owned(),
+        format!("{GOOD}[channels.other]\nkind = \"webhook\"\nurl = \"http://\\u001b[31m\"\n"),
+    ] {
+        let shown = read(&text).unwrap_err().to_string();
+        assert!(shown.chars().all(|c| !c.is_control() || c == '\n'), "{shown:?}");
+    }
+}

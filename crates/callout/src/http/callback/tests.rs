@@ -12,6 +12,7 @@ use callout_core::locale::Locale;
 use callout_core::message::Message;
 use callout_core::plan::Directory;
 use callout_core::ticket::{Links, TICKET_TTL, Ticket};
+use callout_store::clock::Reading;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{AnswerRequest, NewMessage, PlanRequest, Story};
 use callout_store::{Create, SqliteStore, Store};
@@ -120,7 +121,13 @@ impl Stage {
         (message.require_ack, message.dedup_key) = (true, Some("disk".to_owned()));
         self.store.enqueue(vec![NewMessage { id, created_at: now, message }]).await.unwrap();
         let directory = self.directory.clone();
-        let ask = PlanRequest { now, directory, limit: 10, entropy: SystemClock.entropy() };
+        let ask = PlanRequest {
+            reading: Reading::default(),
+            now,
+            directory,
+            limit: 10,
+            entropy: SystemClock.entropy(),
+        };
         assert_eq!(self.store.plan(ask).await.unwrap().planned, 1);
         id
     }

@@ -1,0 +1,81 @@
+//! Rows that no check lets in, but that another program or a bad disk may leave.
+
+use super::alerts::{directory, plan};
+use super::{message, path, store};
+use crate::clock::Reading;
+use crate::model::{Actor, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk};
+use crate::sqlite::SqliteStore;
+use crate::store::Store;
+use callout_core::id::WorkerId;
+use callout_core::rate::Rate;
+use callout_core::time::Timestamp;
+use rusqlite::Connection;
+use std::time::Duration;
+
+async fn claim(store: &SqliteStore) -> Claims {
+    let (channel, rate) = ("a".parse().unwrap(), Rate::default());
+    let ask = ClaimRequest {
+        reading: Reading::default(),
+        now: Timestamp::EPOCH + Duration::from_secs(60),
+        directory: directory(),
+        worker: WorkerId::new(Timestamp::EPOCH, [1; 10]),
+        lease_until: Timestamp::LAST,
+        lanes: vec![LaneAsk { channel, rate, limit: 10 }],
+        entropy: crate::clock::entropy(),
+    };
+    store.claim(ask).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lease_without_an_end_is_set_aside_and_holds_nobody_up() {
+    let (folder, store) = store();
+    let damaged = plan(&store, message("damaged")).await;
+    assert_eq!(claim(&store).await.claimed.len(), 1);
+    let database = Connection::open(path(&folder)).unwrap();
+    database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    database.execute("UPDATE callout_delivery SET lease_until = NULL", []).unwrap();
+    plan(&store, message("bystander")).await;
+    let claims = claim(&store).await;
+    assert_eq!(claims.claimed.len(), 1);
+    assert_eq!(claims.claimed[0].message.title, "bystander");
+    let story = store.story(damaged).await.unwrap().unwrap();
+    assert_eq!(story.deliveries[0].state.name(), "dead");
+    assert!(!claim(&store).await.more, "there is nothing left to set aside");
+}
+
+#[tokio::test]
+async fn a_damaged_delivery_that_is_over_hides_no_other_message() {
+    let (folder, store) = store();
+    let damaged = plan(&store, message("damaged")).await;
+    plan(&store, message("bystander")).await;
+    let database = Connection::open(path(&folder)).unwrap();
+    database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    let change = "UPDATE callout_delivery SET channel = 'a b', state = 'accepted', ended_at = 0 WHERE id = 1";
+    database.execute(change, []).unwrap();
+    let page = store.list(Filter::default(), None, 10).await.unwrap();
+    assert_eq!(page.messages.len(), 2);
+    let story = store.story(damaged.clone()).await.unwrap().unwrap();
+    assert_eq!(story.deliveries[0].state.name(), "dead");
+    let ask = CommandRequest {
+        now: Timestamp::EPOCH,
+        directory: directory(),
+        command: Command::Cancel,
+        messages: vec![damaged],
+        who: Actor::at_the_command_line("ada"),
+    };
+    assert_eq!(store.command(ask).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_try_is_shown_as_far_as_it_can_be() {
+    let (folder, store) = store();
+    let id = plan(&store, message("x")).await;
+    let database = Connection::open(path(&folder)).unwrap();
+    let insert = "INSERT INTO callout_attempt VALUES
+                  (1, 1, CAST(x'88ff' AS TEXT), 0, CAST(x'ff' AS TEXT), 0, 5, 'unknown', CAST(x'32ff' AS TEXT),
+                   CAST(x'61ff' AS TEXT), 0)";
+    assert_eq!(database.execute(insert, []).unwrap(), 1);
+    let story = store.story(id).await.unwrap().unwrap();
+    let attempt = &story.deliveries[0].attempts[0];
+    assert_eq!((attempt.channel.as_str(), attempt.detail.as_str()), ("unreadable", "a\u{fffd}"));
+}
