@@ -370,7 +370,8 @@ fn ended(
         // It is taken for what killed its workers; providers never refused it.
         "dead" if delivery.cause.as_deref() == Some("poison") => {
             let last = (0..i64::from(LOSSES_MAX)).map(|n| (number, delivery.tries - n));
-            let is_lost = |attempt: &AttemptRow| attempt.outcome == "unknown";
+            // What came too late is noted in the place of what nobody knew.
+            let is_lost = |attempt: &AttemptRow| attempt.late || attempt.outcome == "unknown";
             let lost = last.filter(|key| state.now.attempts.get(key).is_some_and(is_lost));
             let lost = lost.count();
             if lost == LOSSES_MAX as usize {
