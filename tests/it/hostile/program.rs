@@ -131,6 +131,7 @@ async fn tell(address: &str, to: &[String], title: &str) {
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let waiting = async {
         while !so() {
+            // Another process's memory and files ring no bell; they have to be looked at again.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -375,6 +375,7 @@ async fn go_on(stream: &mut TcpStream, then: Then) -> bool {
         Then::Silence => while stream.read(&mut rest).await.is_ok_and(|n| n > 0) {},
         Then::Drip(drop) => {
             while stream.write_all(drop).await.is_ok() {
+                // To drip is to let time pass between two drops. No test waits for one.
                 tokio::time::sleep(DROP_EVERY).await;
             }
         }

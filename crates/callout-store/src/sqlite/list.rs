@@ -220,10 +220,11 @@ pub(super) fn deliveries(db: Db<'_>, seq: i64) -> Result<Vec<Delivery>, StoreErr
 
 /// Reads [`summary_columns`]; damaged text is shown as far as it can be.
 pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
-    let state = row::word(row, 6, |word| match word {
-        "new" => Some(MessageState::Pending),
-        word => MessageState::from_name(word),
-    })?;
+    let state = match lossy(row, 6)?.as_str() {
+        "new" => MessageState::Pending,
+        // As everywhere, a damaged word counts as the worst there is.
+        word => MessageState::from_name(word).unwrap_or(MessageState::Dead),
+    };
     Ok(Listed {
         seq: row.get(0)?,
         details: lossy(row, 4)?,
@@ -237,7 +238,7 @@ pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
             deliveries: Vec::new(),
             alert: alert_row::summary(row, 9)?,
         },
-        why: row.get(8)?,
+        why: Some(lossy(row, 8)?).filter(|why| !why.is_empty()),
     })
 }
 

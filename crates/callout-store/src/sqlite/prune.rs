@@ -67,7 +67,7 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
     let rows = tx.db.all("look for old messages", OLDEST, params, |row| {
         Ok(Old {
             seq: row.get(0)?,
-            state: MessageState::from_name(row.get_ref(1)?.as_str()?),
+            state: MessageState::from_name(&row::lossy(row, 1)?),
             settled_at: row.get::<_, Option<i64>>(2)?.max(row.get(6)?).map(time),
             created_at: time(row.get(3)?),
             open: match (row::lossy(row, 4)?.as_str(), row::lossy(row, 5)?.as_str()) {

@@ -3,10 +3,13 @@
 use super::alerts::{directory, plan};
 use super::{message, path, store};
 use crate::clock::Reading;
-use crate::model::{Actor, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk};
+use crate::model::{
+    Actor, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk, PruneRequest,
+};
 use crate::sqlite::SqliteStore;
 use crate::store::Store;
 use callout_core::id::WorkerId;
+use callout_core::plan::MessageState;
 use callout_core::rate::Rate;
 use callout_core::time::Timestamp;
 use rusqlite::Connection;
@@ -78,4 +81,25 @@ async fn a_damaged_try_is_shown_as_far_as_it_can_be() {
     let story = store.story(id).await.unwrap().unwrap();
     let attempt = &story.deliveries[0].attempts[0];
     assert_eq!((attempt.channel.as_str(), attempt.detail.as_str()), ("unreadable", "a\u{fffd}"));
+}
+
+#[tokio::test]
+async fn a_message_whose_state_is_damaged_hides_no_other_and_stops_no_pruning() {
+    let (folder, store) = store();
+    let damaged = plan(&store, message("damaged")).await;
+    plan(&store, message("bystander")).await;
+    let database = Connection::open(path(&folder)).unwrap();
+    database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    let change =
+        "UPDATE callout_progress SET state = CAST(x'70ff' AS TEXT), why = CAST(x'61ff' AS TEXT)
+                   WHERE seq = 1";
+    assert_eq!(database.execute(change, []).unwrap(), 1);
+    let page = store.list(Filter::default(), None, 10).await.unwrap();
+    let mut states = page.messages.iter().map(|summary| (summary.id.as_str(), summary.state));
+    assert_eq!(states.next_back(), Some((damaged.as_str(), MessageState::Dead)));
+    let story = store.story(damaged).await.unwrap().unwrap();
+    assert_eq!(story.why.as_deref(), Some("a\u{fffd}"));
+    let (accepted_before, dead_before) = (Timestamp::LAST, Timestamp::LAST);
+    let ask = PruneRequest { accepted_before, dead_before, after: 0, limit: 10 };
+    store.prune(ask).await.unwrap();
 }
