@@ -13,7 +13,8 @@ use crate::words::words;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// After so many workers in a row have died in the middle of a try, the message is taken for the cause.
+/// After so many workers in a row have died in the middle of a try, the message is taken for the cause: it
+/// moves on to the next channel, and ends on the last one.
 pub const LOSSES_MAX: u32 = 3;
 
 /// Where a delivery stands.
@@ -361,7 +362,11 @@ fn is_worth_waiting(place: &Place, delay: Duration, given: &Given<'_>) -> bool {
 /// duplicate is costly it moves on at once, for it may have arrived.
 fn after_loss(place: &Place, in_a_row: u32, given: &Given<'_>) -> State {
     if in_a_row >= LOSSES_MAX {
-        return State::Dead { at: given.now, cause: Cause::Poison, place: place.clone() };
+        // What kills a worker on one channel may well be said on another.
+        return match next_open(place, given) {
+            Some(channel) => enter(channel, Wait::Failover, &softened(place), given),
+            None => State::Dead { at: given.now, cause: Cause::Poison, place: place.clone() },
+        };
     }
     if given.costly.contains(&place.channel) {
         return next(&softened(place), given);

@@ -62,7 +62,9 @@ pub fn longest_wait(
 ) -> Duration {
     match wait {
         Wait::Delay => delay.unwrap_or_default(),
-        Wait::Backoff => retry.delay_after(place.attempt, Jitter::FULL).unwrap_or(retry.cap),
+        Wait::Backoff | Wait::Abandoned => {
+            retry.delay_after(place.attempt, Jitter::FULL).unwrap_or(retry.cap)
+        }
         Wait::Round => retry.pause_before(place.round, Jitter::FULL),
         // A circuit that is open may be in a pause as well.
         Wait::Throttled | Wait::Circuit => PAUSE_MAX,
@@ -70,7 +72,6 @@ pub fn longest_wait(
         | Wait::Escalated
         | Wait::Failover
         | Wait::Plain
-        | Wait::Abandoned
         | Wait::HandedBack
         | Wait::Replayed => Duration::ZERO,
     }
@@ -159,7 +160,7 @@ mod tests {
             (Wait::Round, 60),
             (Wait::Plain, 0),
             (Wait::Circuit, 3600),
-            (Wait::Abandoned, 0),
+            (Wait::Abandoned, 4),
             (Wait::HandedBack, 0),
             (Wait::Replayed, 0),
         ] {

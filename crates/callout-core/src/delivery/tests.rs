@@ -272,7 +272,8 @@ fn a_channel_that_was_passed_over_gets_its_turn_before_anything_is_dead() {
 }
 
 #[test]
-fn a_try_whose_worker_died_is_repeated_at_once_then_after_a_pause_and_then_given_up() {
+fn a_try_whose_worker_died_is_repeated_at_once_then_after_a_pause_then_elsewhere_and_then_given_up()
+{
     let mut story = Story::new(&["a", "b"]);
     for (n, pause) in [(1, 0.0..=0.0), (2, 0.2..=4.0)] {
         story
@@ -284,8 +285,10 @@ fn a_try_whose_worker_died_is_repeated_at_once_then_after_a_pause_and_then_given
             story.now = at;
         }
     }
+    // Nobody is given up on while there is a channel that was not tried.
+    story.happens(Event::Leased(lease())).happens(Event::LeaseLost(LOSSES_MAX)).is("ready", "b");
     let before = story.happens(Event::Leased(lease())).state.clone();
-    story.happens(Event::LeaseLost(LOSSES_MAX)).is("dead", "a");
+    story.happens(Event::LeaseLost(LOSSES_MAX)).is("dead", "b");
     assert_eq!(notice(&before, &story.state), Some(Notice::Dead(Cause::Poison)));
 }
 

@@ -175,6 +175,10 @@ pub async fn the_operator_hears_of_death(backend: &dyn Backend) {
         assert!(bench.reports().await.is_empty());
         now = now + LEASE;
     }
+    // On the next channel there is one more try; after the last channel it is over.
+    assert_eq!(titles(&bench.claim_as(3, now).await.claimed), ["x"]);
+    assert!(bench.reports().await.is_empty());
+    now = now + LEASE;
     bench.claim_as(7, now).await;
     let reports = bench.reports().await;
     assert_eq!(reports, ["Callout: not delivered to ops: every try ended its worker"]);

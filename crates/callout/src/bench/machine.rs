@@ -97,11 +97,12 @@ fn parse_memory(status: &str) -> Option<Memory> {
 /// coarse for one that rests.
 pub(super) fn processor_time(id: u32) -> Option<Duration> {
     let threads = std::fs::read_dir(format!("/proc/{id}/task")).ok()?;
-    let times = threads.map(|thread| {
+    // A thread may end between being listed and being asked.
+    let times = threads.filter_map(|thread| {
         let told = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
         told.split(' ').next()?.parse::<u64>().ok()
     });
-    times.sum::<Option<u64>>().map(Duration::from_nanos)
+    Some(Duration::from_nanos(times.sum()))
 }
 
 /// Ticks since the system started.
