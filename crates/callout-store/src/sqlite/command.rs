@@ -10,7 +10,7 @@ use super::delivery::{self, Scene};
 use super::journal::{self, Entry};
 use super::list;
 use super::report::Ids;
-use super::row::Delivery;
+use super::row::{self, Delivery};
 use super::tx::Tx;
 use crate::error::StoreError;
 use crate::model::{Command, CommandRequest};
@@ -53,7 +53,7 @@ pub(super) fn command(tx: &mut Tx<'_>, ask: &CommandRequest) -> Result<usize, St
     let mut changed = 0;
     for id in &ask.messages {
         let found = tx.db.one("find the message", FIND, named_params! {":id": id}, |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            Ok((row.get::<_, i64>(0)?, row::lossy(row, 1)?))
         })?;
         let Some((seq, state)) = found else { continue };
         let alert = alert::read(tx.db, seq)?;

@@ -1,5 +1,6 @@
 //! Counts, kept in the transactions that change them.
 
+use super::row;
 use super::tx::Db;
 use crate::error::StoreError;
 use callout_core::delivery::Standing;
@@ -89,7 +90,8 @@ impl Counters {
 /// All counts that are not zero.
 pub(super) fn read(db: Db<'_>) -> Result<Vec<(Count, u64)>, StoreError> {
     let rows = db.all("read the counts", READ, &[], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        // A damaged count hides no other.
+        Ok((row::lossy(row, 0)?, row.get::<_, i64>(1).unwrap_or(0)))
     })?;
     let counts = rows.into_iter().filter_map(|(name, n)| {
         let n = u64::try_from(n).ok().filter(|n| *n > 0)?;

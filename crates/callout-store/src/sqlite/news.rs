@@ -5,7 +5,7 @@
 
 use super::alert;
 use super::body;
-use super::row::{Trusted, time};
+use super::row::{self, Trusted, time};
 use super::tx::{Db, Tx};
 use crate::error::StoreError;
 use callout_core::alert::{RECEIPTS_MAX, Regarding};
@@ -60,7 +60,7 @@ fn receipts(db: Db<'_>, alert: i64, channel: &ChannelName) -> Result<Vec<String>
     let limit = i64::try_from(RECEIPTS_MAX).unwrap_or(i64::MAX);
     let params = named_params! {":alert": alert, ":channel": channel.as_str(), ":limit": limit};
     let mut receipts = db.all("read the receipts", RECEIPTS, params, |row| {
-        Ok((time(row.get(0)?), row.get::<_, String>(1)?))
+        Ok((time(row.get(0)?), row::lossy(row, 1)?))
     })?;
     receipts.reverse();
     // A delivery that was put back is older than what it told.

@@ -299,11 +299,12 @@ pub(super) struct Trusted {
 /// Checks a row as if it had just been written.
 pub(super) fn trusted(row: Result<Stored, Damaged>) -> Result<Trusted, Damaged> {
     let row = row?;
-    let message = row.message()?;
+    let content = row.checksum_of();
+    let message = row.message_of(content)?;
     let id = row.id.parse().map_err(|e| Damaged::Unreadable(format!("id: {e}")))?;
     let created_at = Timestamp::from_unix_ms(row.created_at)
         .ok_or_else(|| Damaged::Unreadable("created_at is no time".to_owned()))?;
-    Ok(Trusted { id, created_at, message, content: row.checksum_of() })
+    Ok(Trusted { id, created_at, message, content })
 }
 
 /// A column as text, with whatever is no UTF-8 replaced.

@@ -94,11 +94,15 @@ const KEY_CHARS_MAX: usize = 24;
 /// The line up to its first value, if what stands there looks like a key.
 fn key_of(line: &str) -> &str {
     let sign = line.find('=').unwrap_or(0);
-    let key = line.get(..sign).unwrap_or_default().trim();
-    let fits = key.len() <= KEY_CHARS_MAX;
-    let is_key = fits && key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
     let end = line.len() - line.get(sign + 1..).unwrap_or_default().trim_start().len();
-    if is_key && !key.is_empty() { line.get(..end).unwrap_or_default() } else { "" }
+    let is_key = is_key(line.get(..sign).unwrap_or_default().trim());
+    if is_key { line.get(..end).unwrap_or_default() } else { "" }
+}
+
+/// Whether it looks like a key of ours. Where quotes are missing a parser takes credentials for keys.
+pub(super) fn is_key(text: &str) -> bool {
+    let fits = (1..=KEY_CHARS_MAX).contains(&text.len());
+    fits && text.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'))
 }
 
 fn is_plain(line: &str) -> bool {

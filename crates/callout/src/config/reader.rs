@@ -3,7 +3,7 @@
 //! A [`Section`] is one table, an [`Item`] one value; both know where they stand. A getter returns
 //! `None` when it has noted a problem, and the caller goes on with the rest of the file.
 
-use super::diagnostic::{Diagnostic, Place, Show};
+use super::diagnostic::{Diagnostic, Place, Show, is_key};
 use super::nearest::nearest;
 use super::source::{Source, Span};
 use callout_core::time::{format_duration, parse_duration};
@@ -75,8 +75,9 @@ impl<'a> Book<'a> {
     pub(super) fn bad_syntax(&self, span: &Span, problem: &str) {
         let name = problem.contains("unquoted key");
         let help = name.then(|| "put the name in quotes: [channels.\"运维\"]".to_owned());
-        // What stands twice is a key.
-        let show = if problem.contains("duplicate") { Show::UpToHere } else { Show::KeyOnly };
+        // What stands twice is a key, or taken for one.
+        let is_key = problem.contains("duplicate") && is_key(self.source.text_at(span));
+        let show = if is_key { Show::UpToHere } else { Show::KeyOnly };
         self.error(span, show, About::Syntax, format!("syntax: {problem}"), help);
     }
 

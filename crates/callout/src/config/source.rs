@@ -52,6 +52,11 @@ impl Source {
         Self { path: path.to_owned(), text, exposed }
     }
 
+    /// What stands at `span`.
+    pub(super) fn text_at(&self, span: &Span) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
     /// The folder that relative paths in the file start from.
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))

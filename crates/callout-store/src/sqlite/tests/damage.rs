@@ -59,14 +59,18 @@ async fn a_damaged_delivery_that_is_over_hides_no_other_message() {
     assert_eq!(page.messages.len(), 2);
     let story = store.story(damaged.clone()).await.unwrap().unwrap();
     assert_eq!(story.deliveries[0].state.name(), "dead");
+    assert_eq!(cancel(&store, damaged).await, 0);
+}
+
+async fn cancel(store: &SqliteStore, id: String) -> usize {
     let ask = CommandRequest {
         now: Timestamp::EPOCH,
         directory: directory(),
         command: Command::Cancel,
-        messages: vec![damaged],
+        messages: vec![id],
         who: Actor::at_the_command_line("ada"),
     };
-    assert_eq!(store.command(ask).await.unwrap(), 0);
+    store.command(ask).await.unwrap()
 }
 
 #[tokio::test]
@@ -97,8 +101,11 @@ async fn a_message_whose_state_is_damaged_hides_no_other_and_stops_no_pruning() 
     let page = store.list(Filter::default(), None, 10).await.unwrap();
     let mut states = page.messages.iter().map(|summary| (summary.id.as_str(), summary.state));
     assert_eq!(states.next_back(), Some((damaged.as_str(), MessageState::Dead)));
-    let story = store.story(damaged).await.unwrap().unwrap();
+    let story = store.story(damaged.clone()).await.unwrap().unwrap();
     assert_eq!(story.why.as_deref(), Some("a\u{fffd}"));
+    assert_eq!(cancel(&store, damaged).await, 1, "its delivery can be called off");
+    database.execute("INSERT INTO callout_counter VALUES (CAST(x'6dff' AS TEXT), 1)", []).unwrap();
+    assert!(store.stats(Timestamp::EPOCH).await.is_ok());
     let (accepted_before, dead_before) = (Timestamp::LAST, Timestamp::LAST);
     let ask = PruneRequest { accepted_before, dead_before, after: 0, limit: 10 };
     store.prune(ask).await.unwrap();

@@ -10,7 +10,8 @@ use crate::store::Store;
 use callout_core::locale::Locale;
 use std::sync::mpsc::channel;
 
-const ORPHAN: &str = "INSERT INTO callout_progress (seq, state) VALUES (999, 'new')";
+const ORPHAN: &str =
+    "INSERT INTO callout_journal (at, message_seq, event, detail) VALUES (1, 999, '', '')";
 const WORKER: &str = "INSERT INTO callout_worker (id, started_at) VALUES ('w', 1)";
 
 /// Enqueues a message before and one after `middle`, all three in one group.
