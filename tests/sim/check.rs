@@ -331,7 +331,10 @@ fn answered(before: &AlertRow, after: &AlertRow, deed: &Deed) -> Checked {
     let is_legal = match (was, is) {
         ("open", "acknowledged") => matches!(deed, Deed::Answer(_, Answer::Acknowledge)),
         ("open" | "acknowledged", "resolved") => {
-            matches!(deed, Deed::Answer(_, Answer::Resolve) | Deed::Cancel(_) | Deed::Plan)
+            matches!(
+                deed,
+                Deed::Answer(_, Answer::Resolve) | Deed::Cancel(_) | Deed::Plan | Deed::Claim
+            )
         }
         ("acknowledged" | "resolved", "open") => is_reopening(deed),
         _ => was == is,

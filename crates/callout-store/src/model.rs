@@ -70,7 +70,7 @@ pub struct PlanReport {
     pub more: bool,
 }
 
-/// Asks for due deliveries. On the way the store steps those that expired, were abandoned, wait for a
+/// Asks for due deliveries. On the way the store plans new messages and steps those that expired, were abandoned, wait for a
 /// channel that cannot send, or belong to no configured channel.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
@@ -86,6 +86,8 @@ pub struct ClaimRequest {
     pub lease_until: Timestamp,
     /// Every configured channel, with the number of deliveries wanted (0 to look only).
     pub lanes: Vec<LaneAsk>,
+    /// How many new messages to plan on the way. What can go at once is leased without waiting before.
+    pub plan: usize,
     /// For the ids of reports to the operator.
     pub entropy: [u8; 10],
 }

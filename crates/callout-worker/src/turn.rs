@@ -1,6 +1,6 @@
-//! One turn of the worker: settle, plan, escalate, claim, start.
+//! One turn of the worker: settle, escalate, plan and claim, start.
 //!
-//! The four requests to the store go out together and share one commit. While it is being written,
+//! The requests to the store go out together and share one commit. While it is being written,
 //! attempts go on; what ends meanwhile is settled by the next turn, so a busy worker gathers its
 //! writes without ever waiting for more of them.
 
@@ -19,7 +19,7 @@ use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
 use callout_store::crash::crash_point;
 use callout_store::model::{
-    Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, NewMessage,
+    Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, LaneAsk, NewMessage,
     PlanReport, PlanRequest, RebaseRequest, Rebased, Settlement, Waiting,
 };
 use callout_store::{Store, StoreError};
@@ -31,6 +31,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 /// The most new messages that one turn plans. More would keep those waiting that are planned already.
 const PLAN_MAX: usize = 128;
+
+/// How many new messages to plan: as many as can be sent at once, for those are leased without having been
+/// written as waiting. If nothing can, nobody waits for this turn, and it plans ahead.
+fn plan_wanted(lanes: &[LaneAsk]) -> usize {
+    let room: usize = lanes.iter().map(|lane| lane.limit).sum();
+    if room == 0 { PLAN_MAX } else { room.min(PLAN_MAX) }
+}
 
 /// The most alerts whose escalation one turn looks at.
 const ESCALATE_MAX: usize = 256;
@@ -69,6 +76,8 @@ pub(crate) struct Turner {
     unsettled: Vec<Settlement>,
     /// Whether the store could not write down what ended.
     owing: bool,
+    /// Whether new messages are planned by themselves, because claiming with planning failed.
+    plans_apart: bool,
     /// Set from outside: nothing new is begun.
     stopping: Arc<AtomicBool>,
     /// Circuits that were open when the store was last asked.
@@ -104,6 +113,7 @@ impl Turner {
             flights: HashMap::new(),
             unsettled: Vec::new(),
             owing: false,
+            plans_apart: false,
             stopping,
             blocked: BTreeSet::new(),
         }
@@ -123,7 +133,7 @@ impl Turner {
         self.flights.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Settles, plans, escalates, claims and starts.
+    /// Settles, escalates, plans, claims and starts.
     pub(crate) async fn turn(&mut self) -> Result<Turn, StoreError> {
         self.follow_the_clock().await?;
         if self.owing {
@@ -136,7 +146,7 @@ impl Turner {
         let store = self.store.clone();
         let (settled, planned, escalated, claims) = tokio::join!(
             settle(store.as_ref(), now, &self.unsettled),
-            self.plan(store.as_ref(), now),
+            self.plan_apart(store.as_ref(), now),
             self.escalate(store.as_ref(), now),
             store.claim(self.ask(now)),
         );
@@ -151,6 +161,8 @@ impl Turner {
             Err(_) => self.owing = true,
         }
         self.moved |= matches!(claims, Err(StoreError::ClockMoved));
+        // What cannot be planned holds up nothing that was planned before.
+        self.plans_apart = if self.plans_apart { planned.is_err() } else { claims.is_err() };
         let claims = claims?;
         let (more, next_at) = (claims.more, claims.next_at);
         self.start(claims);
@@ -245,7 +257,15 @@ impl Turner {
         Ok(())
     }
 
-    async fn plan(&self, store: &dyn Store, now: Timestamp) -> Result<PlanReport, StoreError> {
+    /// Plans new messages, if claiming does not.
+    async fn plan_apart(
+        &self,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<PlanReport, StoreError> {
+        if !self.plans_apart {
+            return Ok(PlanReport::default());
+        }
         let directory = self.directory.clone();
         let (reading, entropy) = (self.steady.reading(), self.clock.entropy());
         store.plan(PlanRequest { now, reading, directory, limit: PLAN_MAX, entropy }).await
@@ -263,13 +283,15 @@ impl Turner {
     }
 
     fn ask(&self, now: Timestamp) -> ClaimRequest {
+        let lanes: Vec<LaneAsk> = self.lanes.iter().map(Lane::ask).collect();
         ClaimRequest {
             now,
             reading: self.steady.reading(),
             directory: self.directory.clone(),
             worker: self.presence.id(),
             lease_until: now + LEASE,
-            lanes: self.lanes.iter().map(Lane::ask).collect(),
+            plan: if self.plans_apart { 0 } else { plan_wanted(&lanes) },
+            lanes,
             entropy: self.clock.entropy(),
         }
     }

@@ -203,16 +203,25 @@ impl Bench {
     }
 
     pub(crate) async fn claim_as(&self, n: u8, now: Timestamp) -> Claims {
-        let ask = ClaimRequest {
+        self.store.claim(self.claim_request(n, 0, now)).await.unwrap()
+    }
+
+    /// Plans and claims in one go.
+    pub(crate) async fn take_at_once(&self, now: Timestamp) -> Vec<Claimed> {
+        self.store.claim(self.claim_request(1, 100, now)).await.unwrap().claimed
+    }
+
+    fn claim_request(&self, n: u8, plan: usize, now: Timestamp) -> ClaimRequest {
+        ClaimRequest {
             reading: Reading::default(),
             now,
             directory: Arc::clone(&self.directory),
             worker: worker(n),
             lease_until: now + LEASE,
             lanes: self.lanes.clone(),
+            plan,
             entropy: entropy(),
-        };
-        self.store.claim(ask).await.unwrap()
+        }
     }
 
     pub(crate) async fn claim(&self, now: Timestamp) -> Claims {

@@ -2,11 +2,13 @@
 
 use super::Backend;
 use super::bench::{Bench, accepted, at, entropy, labelled, new, titles, worker};
+use super::operating::counts_agree;
 use crate::clock::Reading;
 use crate::model::ClaimRequest;
 use callout_core::delivery::{State, Wait};
 use callout_core::level::Level;
 use callout_core::message::Message;
+use callout_core::outcome::{Outcome, Reason};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +91,7 @@ pub async fn two_workers_never_hold_the_same_delivery(backend: &dyn Backend) {
             worker: worker(n),
             lease_until: at(60),
             lanes,
+            plan: 0,
             entropy: entropy(),
         }
     };
@@ -128,4 +131,67 @@ pub async fn channels_do_not_wait_for_each_other(backend: &dyn Backend) {
     let claimed = bench.take(at(0)).await;
     assert_eq!(titles(&claimed), ["free"]);
     bench.settle(&claimed[0], accepted(), at(1)).await;
+}
+
+pub async fn what_is_new_is_leased_without_waiting(backend: &dyn Backend) {
+    let mut bench = Bench::new(backend).await;
+    bench.lane("a").limit = 3;
+    for (level, title) in [
+        (Level::Info, "i"),
+        (Level::Error, "e1"),
+        (Level::Critical, "c"),
+        (Level::Error, "e2"),
+        (Level::Error, "e3"),
+    ] {
+        bench.send(level, title).await;
+    }
+    let mut later = Message::new(Level::Critical, "later");
+    later.delay = Some(Duration::from_secs(10));
+    bench.enqueue(later).await;
+    let both = bench.enqueue(labelled("both", "for", "both")).await;
+    let taken = bench.take_at_once(at(0)).await;
+    assert_eq!(titles(&taken), ["c", "e1", "e2", "both"], "the most urgent of each channel");
+    let State::Leased { lease, place } = &taken[0].state else { panic!() };
+    assert_eq!((lease.owner, lease.token, place.tries), (worker(1), 1, 1));
+    assert_eq!((taken[0].due_at, taken[0].wait), (at(0), Wait::New));
+    assert_eq!(bench.standing(&both).await, "pending: lead c leased, ops a ready");
+    for claimed in &taken {
+        bench.settle(claimed, accepted(), at(1)).await;
+    }
+    assert_eq!(bench.standing(&both).await, "pending: lead c accepted, ops a ready");
+    assert_eq!(titles(&bench.take_at_once(at(1)).await), ["e3", "both", "i"]);
+    assert_eq!(titles(&bench.take_at_once(at(10)).await), ["later"]);
+    counts_agree(&bench).await;
+}
+
+pub async fn what_is_new_keeps_to_the_limits(backend: &dyn Backend) {
+    let mut bench = Bench::new(backend).await;
+    bench.lane("a").rate = "10/min".parse().unwrap();
+    bench.send(Level::Error, "old").await;
+    bench.plan(at(0)).await;
+    for n in 0..20 {
+        bench.send(Level::Error, &format!("{n}")).await;
+    }
+    // A tenth is kept for critical messages; what waits already goes first.
+    let taken = bench.take_at_once(at(0)).await;
+    assert_eq!(titles(&taken), ["old", "0", "1", "2", "3", "4", "5", "6", "7"]);
+    bench.send(Level::Critical, "c").await;
+    let claims = bench.take_at_once(at(59)).await;
+    assert_eq!(titles(&claims), ["c"]);
+    assert_eq!(bench.claim(at(60)).await.claimed.len(), 8);
+}
+
+pub async fn what_is_new_goes_elsewhere_if_its_channel_is_in_a_pause(backend: &dyn Backend) {
+    let bench = Bench::new(backend).await;
+    bench.send(Level::Error, "first").await;
+    let first = bench.take_at_once(at(0)).await.remove(0);
+    let reason = Reason::new(429, "slow down");
+    let throttled = Outcome::Throttled { reason, until: at(1000) };
+    bench.settle(&first, throttled, at(0)).await;
+    let unhurried = bench.send(Level::Error, "second").await;
+    let direct = bench.take_at_once(at(1)).await;
+    let later = bench.take_at_once(at(2)).await;
+    let all: Vec<_> = direct.iter().chain(&later).collect();
+    assert!(all.iter().all(|claimed| claimed.state.place().channel.as_str() == "b"), "{all:?}");
+    assert!(bench.standing(&unhurried).await.contains(" b "), "it was sent away");
 }

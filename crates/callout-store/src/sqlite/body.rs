@@ -12,6 +12,7 @@ use callout_core::delivery::{Cause, Notice};
 use callout_core::id::ReceiverName;
 use callout_core::plan::MessageState;
 use rusqlite::named_params;
+use std::sync::Arc;
 
 pub(super) const READ: &str = concat!(
     "SELECT ",
@@ -50,7 +51,7 @@ fn unchanged(trusted: Trusted, noted: Option<i64>) -> Result<Trusted, Damaged> {
 /// What can be said about a message, even if it is damaged.
 pub(super) fn rescued(tx: &Tx<'_>, seq: i64) -> Result<About, StoreError> {
     if let Ok(Trusted { id, message, .. }) = read(tx.db, seq)? {
-        return Ok(About { id, message });
+        return Ok(About { id, message: Arc::unwrap_or_clone(message) });
     }
     let remains = tx.db.one("read the message", REMAINS, named_params! {":seq": seq}, |row| {
         Ok(About::remains(&row::lossy(row, 0)?, &row::lossy(row, 1)?, &row::lossy(row, 2)?))

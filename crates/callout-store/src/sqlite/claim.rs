@@ -10,6 +10,7 @@ use super::channel::{self, Channels, Gate};
 use super::delivery::{self, Scene};
 use super::journal;
 use super::news;
+use super::plan::{self, Newborn, Nursery};
 use super::report::Ids;
 use super::row::{self, Delivery, Trusted, delivery_columns, urgency};
 use super::tend;
@@ -58,7 +59,7 @@ impl Sight<'_> {
     }
 }
 
-/// Steps what time has overtaken, then leases what may go now.
+/// Plans what is new, steps what time has overtaken, then leases what may go now.
 pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, StoreError> {
     let scene = Scene {
         now: ask.now,
@@ -70,9 +71,16 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     for lane in &ask.lanes {
         sight.channels.get(tx.db, &lane.channel)?.rebase(ask.now);
     }
+    let mut nursery = plan(tx, &mut sight)?;
     tend::tend(tx, &mut sight)?;
     for lane in &ask.lanes {
-        take(tx, &mut sight, lane)?;
+        take(tx, &mut sight, lane, &mut nursery)?;
+    }
+    for newborn in &nursery.newborns {
+        plan::write(tx, &newborn.row)?;
+    }
+    for lane in &ask.lanes {
+        note_what_waits(tx, &mut sight, lane)?;
     }
     tend::look_ahead(tx, &mut sight)?;
     sight.channels.write(tx)?;
@@ -82,8 +90,30 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     Ok(Claims { more, blocked: channel::blocked(tx.db, ask.now)?, ..sight.claims })
 }
 
+/// Plans new messages. Deliveries that may go at once are not written yet.
+fn plan(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<Nursery, StoreError> {
+    let (ask, mut nursery) = (sight.ask, Nursery::default());
+    if ask.plan == 0 {
+        return Ok(nursery);
+    }
+    for lane in &ask.lanes {
+        // A message whose channel is in a pause may have to be sent away from there.
+        if sight.channels.get(tx.db, &lane.channel)?.gate(ask.now) == Gate::Open {
+            nursery.channels.insert(lane.channel.clone());
+        }
+    }
+    let planned = plan::plan_some(tx, &mut sight.scene, ask.plan, &mut nursery)?;
+    sight.claims.more |= planned.more;
+    Ok(nursery)
+}
+
 /// Leases what one channel may send now, most urgent first.
-fn take(tx: &mut Tx<'_>, sight: &mut Sight<'_>, lane: &LaneAsk) -> Result<(), StoreError> {
+fn take(
+    tx: &mut Tx<'_>,
+    sight: &mut Sight<'_>,
+    lane: &LaneAsk,
+    nursery: &mut Nursery,
+) -> Result<(), StoreError> {
     let now = sight.ask.now;
     let gate = sight.channels.get(tx.db, &lane.channel)?.gate(now);
     let mut left = match gate {
@@ -104,7 +134,11 @@ fn take(tx: &mut Tx<'_>, sight: &mut Sight<'_>, lane: &LaneAsk) -> Result<(), St
                 }
             }
         }
-        note_what_waits(tx, sight, lane, level)?;
+        let room = sight.channels.get(tx.db, &lane.channel)?.room(&lane.rate, level, now);
+        for newborn in nursery.hand_out(left.min(room), &lane.channel, level) {
+            bear(tx, sight, lane, &newborn)?;
+            left -= 1;
+        }
     }
     // Once the probe is under way, those behind it take another channel.
     sight.claims.more |= gate == Gate::Probe && left < lane.limit.min(1);
@@ -164,13 +198,34 @@ fn lease(
     sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);
     let telling = telling.map(|(_, telling)| telling);
     let about = news::about(tx.db, row.message, &trusted.message, &lane.channel)?;
-    sight.claims.claimed.push(claimed(row, trusted, state, telling, about));
+    sight.claims.claimed.push(claimed(row, &trusted, state, telling, about));
     Ok(true)
+}
+
+/// Writes a new delivery as leased. It has nothing to do with an alert.
+fn bear(
+    tx: &mut Tx<'_>,
+    sight: &mut Sight<'_>,
+    lane: &LaneAsk,
+    newborn: &Newborn,
+) -> Result<(), StoreError> {
+    let Newborn { row, trusted } = newborn;
+    let now = sight.ask.now;
+    let lease =
+        Lease { owner: sight.ask.worker, token: row.token + 1, until: sight.ask.lease_until };
+    let state = delivery::decide(&sight.scene, row, Event::Leased(lease));
+    let state = state
+        .map_err(|e| StoreError::Broken { doing: "lease a new delivery", source: Box::new(e) })?;
+    let id = plan::write(tx, &row.became(&state, now))?;
+    sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);
+    let row = Delivery { id, ..row.clone() };
+    sight.claims.claimed.push(claimed(&row, trusted, state, None, None));
+    Ok(())
 }
 
 fn claimed(
     row: &Delivery,
-    trusted: Trusted,
+    trusted: &Trusted,
     state: State,
     telling: Option<Telling>,
     about: Option<Regarding>,
@@ -178,7 +233,7 @@ fn claimed(
     Claimed {
         delivery: DeliveryId(row.id),
         id: trusted.id,
-        message: Arc::new(trusted.message),
+        message: Arc::clone(&trusted.message),
         created_at: trusted.created_at,
         receiver: row.receiver.clone(),
         state,
@@ -190,8 +245,16 @@ fn claimed(
     }
 }
 
-/// Finds out when the first delivery that was not taken can go.
-fn note_what_waits(
+/// Finds out when the first deliveries that were not taken can go.
+fn note_what_waits(tx: &Tx<'_>, sight: &mut Sight<'_>, lane: &LaneAsk) -> Result<(), StoreError> {
+    for level in Level::ALL {
+        note_first(tx, sight, lane, level)?;
+    }
+    Ok(())
+}
+
+/// Finds out when the first delivery of one level can go.
+fn note_first(
     tx: &Tx<'_>,
     sight: &mut Sight<'_>,
     lane: &LaneAsk,

@@ -13,7 +13,6 @@ use callout_core::id::ChannelName;
 use callout_core::message::Message;
 use callout_core::plan;
 use rusqlite::named_params;
-use std::sync::Arc;
 
 pub(super) const TIE: &str = "
     UPDATE callout_progress SET alert = :alert WHERE seq = :seq AND state = 'new'";
@@ -51,7 +50,7 @@ pub(super) fn about(
     let Ok(Trusted { id, message, created_at, .. }) = body::read(db, row)? else { return Ok(None) };
     let now = alert::standing(db, row).unwrap_or(standing);
     let receipts = receipts(db, row, channel)?;
-    Ok(Some(Regarding { id, message: Arc::new(message), created_at, standing, now, receipts }))
+    Ok(Some(Regarding { id, message, created_at, standing, now, receipts }))
 }
 
 /// What a channel accepted an alert with, whoever the receiver was: those who share a channel read the

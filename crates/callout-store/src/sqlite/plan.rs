@@ -20,11 +20,12 @@ use callout_core::alert::{self as life, Event, Via};
 use callout_core::delivery::State;
 use callout_core::drift::written_at;
 use callout_core::escalation::Timer;
-use callout_core::id::ReceiverName;
+use callout_core::id::{ChannelName, ReceiverName};
 use callout_core::level::Level;
 use callout_core::plan::{Known, MessageState, Opening, Part, Plan, Planned};
 use callout_core::time::Timestamp;
 use rusqlite::named_params;
+use std::collections::BTreeSet;
 
 /// The most messages in one go, whatever is asked for.
 const PLAN_MAX: usize = 1024;
@@ -42,9 +43,11 @@ pub(super) const NEW: &str = concat!(
 pub(super) const INSERT: &str = "
     INSERT INTO callout_delivery
            (message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
-            round, plain, soft, tries, ready_at, wait, decision, checksum)
+            round, plain, soft, tries, ready_at, wait, lease_owner, lease_token, lease_until,
+            leased_at, decision, checksum)
     VALUES (:message, :receiver, :urgency, :expires_at, :state, :channel, :attempt, :failover_at,
-            :round, :plain, :soft, :tries, :ready_at, :wait, :decision, :checksum)";
+            :round, :plain, :soft, :tries, :ready_at, :wait, :lease_owner, :lease_token,
+            :lease_until, :leased_at, :decision, :checksum)";
 
 // It was found by what the index says of its state. If the row itself says anything else the database is
 // damaged, and this fails instead of planning it again and again.
@@ -56,7 +59,24 @@ pub(super) const PLANNED: &str = "
 
 /// Plans up to `ask.limit` new messages, oldest first.
 pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, StoreError> {
-    let limit = ask.limit.min(PLAN_MAX);
+    let mut scene = Scene {
+        now: ask.now,
+        directory: &ask.directory,
+        blocked: channel::blocked(tx.db, ask.now)?,
+        ids: Ids::new(ask.entropy),
+    };
+    plan_some(tx, &mut scene, ask.limit, &mut Nursery::default())
+}
+
+/// Plans up to `limit` new messages, oldest first. Deliveries that the nursery admits are put there
+/// instead of being written.
+pub(super) fn plan_some(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    limit: usize,
+    nursery: &mut Nursery,
+) -> Result<PlanReport, StoreError> {
+    let limit = limit.min(PLAN_MAX);
     let params = named_params! {":limit": i64::try_from(limit).unwrap_or(i64::MAX)};
     let rows = tx.db.all("look for new messages", NEW, params, |row| {
         let before =
@@ -67,26 +87,20 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
     if rows.is_empty() {
         return Ok(PlanReport::default());
     }
-    let mut scene = Scene {
-        now: ask.now,
-        directory: &ask.directory,
-        blocked: channel::blocked(tx.db, ask.now)?,
-        ids: Ids::new(ask.entropy),
-    };
     let noted = rebase::newest(tx.db)?;
     let mut newest = noted;
     for ((seq, row), before) in rows {
         match row::trusted(row) {
             Ok(message) => {
                 let created_at = match before.again_at {
-                    Some(again_at) => created_again_at(&message, ask.now, again_at),
-                    None => *newest.insert(written_at(message.created_at, newest, ask.now)),
+                    Some(again_at) => created_again_at(&message, scene.now, again_at),
+                    None => *newest.insert(written_at(message.created_at, newest, scene.now)),
                 };
-                plan_one(tx, &mut scene, seq, &message, created_at, before.alert)?;
+                plan_one(tx, scene, seq, &message, created_at, before.alert, nursery)?;
                 report.planned += 1;
             }
             Err(damaged) => {
-                body::quarantine(tx, &mut scene, seq, &damaged)?;
+                body::quarantine(tx, scene, seq, &damaged)?;
                 report.quarantined += 1;
             }
         }
@@ -95,6 +109,45 @@ pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, Sto
         rebase::note_newest(tx, newest)?;
     }
     Ok(report)
+}
+
+/// Deliveries that are to be written as what a claim makes of them.
+#[derive(Default)]
+pub(super) struct Nursery {
+    /// The channels whose deliveries come here.
+    pub(super) channels: BTreeSet<ChannelName>,
+    pub(super) newborns: Vec<Newborn>,
+}
+
+/// A delivery that is not in the database yet.
+pub(super) struct Newborn {
+    pub(super) row: Delivery,
+    pub(super) trusted: Trusted,
+}
+
+impl Nursery {
+    fn admits(&self, row: &Delivery, now: Timestamp) -> bool {
+        let is_due = row.ready_at <= now && row.expires_at > now;
+        is_due && self.channels.contains(&row.state.place().channel)
+    }
+
+    /// Takes out up to `n` deliveries on a channel, of one level, oldest message first.
+    pub(super) fn hand_out(
+        &mut self,
+        n: usize,
+        channel: &ChannelName,
+        level: Level,
+    ) -> Vec<Newborn> {
+        let mut left = n;
+        let (out, rest) = std::mem::take(&mut self.newborns).into_iter().partition(|newborn| {
+            let row = &newborn.row;
+            let is_wanted = left > 0 && row.level == level && row.state.place().channel == *channel;
+            left -= usize::from(is_wanted);
+            is_wanted
+        });
+        self.newborns = rest;
+        out
+    }
 }
 
 /// What was noted of a new message before it was planned.
@@ -112,6 +165,7 @@ fn plan_one(
     trusted: &Trusted,
     created_at: Timestamp,
     alert: Option<i64>,
+    nursery: &mut Nursery,
 ) -> Result<(), StoreError> {
     let message = &trusted.message;
     let found = match &message.dedup_key {
@@ -135,8 +189,15 @@ fn plan_one(
     } else {
         None
     };
+    // Whatever has to do with an alert is looked at by what is planned after it.
+    let stands_alone = plan.part == Part::None && message.dedup_key.is_none() && alert.is_none();
     for planned in &plan.deliveries {
-        insert(tx, seq, message.level, planned, decision)?;
+        let row = delivery(seq, message.level, planned, decision)?;
+        if stands_alone && nursery.admits(&row, scene.now) {
+            nursery.newborns.push(Newborn { row, trusted: trusted.clone() });
+        } else {
+            write(tx, &row)?;
+        }
         crash_point("inside_plan");
     }
     let settled_at = (state != MessageState::Pending).then(|| scene.now.unix_ms());
@@ -218,6 +279,8 @@ fn open(
     }
     let mut to: Vec<ReceiverName> =
         plan.deliveries.iter().map(|planned| planned.receiver.clone()).collect();
+    // Somebody has to look when its first step is over.
+    tx.news.work = true;
     let silent = policy.receivers(0).iter().filter(|name| !to.contains(name));
     to.extend(silent.cloned().collect::<Vec<_>>());
     escalate::record(tx, seq, timer, &to).map(drop)
@@ -250,11 +313,21 @@ pub(super) fn insert(
     planned: &Planned,
     decision: Option<u32>,
 ) -> Result<(), StoreError> {
-    let State::Ready { at, wait, place } = &planned.state else {
+    write(tx, &delivery(seq, level, planned, decision)?).map(drop)
+}
+
+/// A delivery as it is planned.
+fn delivery(
+    seq: i64,
+    level: Level,
+    planned: &Planned,
+    decision: Option<u32>,
+) -> Result<Delivery, StoreError> {
+    let State::Ready { at, wait, .. } = &planned.state else {
         let source = "a delivery has to start ready".into();
         return Err(StoreError::Broken { doing: "plan a delivery", source });
     };
-    let row = Delivery {
+    Ok(Delivery {
         id: 0,
         message: seq,
         receiver: planned.receiver.clone(),
@@ -266,17 +339,29 @@ pub(super) fn insert(
         token: 0,
         leased_at: None,
         decision,
+    })
+}
+
+/// Writes a new delivery, ready or leased, and returns its number.
+pub(super) fn write(tx: &mut Tx<'_>, row: &Delivery) -> Result<i64, StoreError> {
+    let place = row.state.place();
+    let lease = match &row.state {
+        State::Leased { lease, .. } => Some(*lease),
+        _ => None,
     };
     let params = named_params! {
-        ":message": seq, ":receiver": planned.receiver.as_str(), ":urgency": urgency(level),
-        ":expires_at": planned.expires_at.unix_ms(), ":state": planned.state.name(),
-        ":channel": place.channel.as_str(), ":attempt": place.attempt,
-        ":failover_at": place.failover_at.map(Timestamp::unix_ms), ":round": place.round,
-        ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
-        ":ready_at": at.unix_ms(), ":wait": wait.name(), ":decision": decision,
+        ":message": row.message, ":receiver": row.receiver.as_str(),
+        ":urgency": urgency(row.level), ":expires_at": row.expires_at.unix_ms(),
+        ":state": row.state.name(), ":channel": place.channel.as_str(),
+        ":attempt": place.attempt, ":failover_at": place.failover_at.map(Timestamp::unix_ms),
+        ":round": place.round, ":plain": place.plain, ":soft": place.soft, ":tries": place.tries,
+        ":ready_at": row.ready_at.unix_ms(), ":wait": row.wait.name(),
+        ":lease_owner": lease.map(|lease| lease.owner.to_string()), ":lease_token": row.token,
+        ":lease_until": lease.map(|lease| lease.until.unix_ms()),
+        ":leased_at": row.leased_at.map(Timestamp::unix_ms), ":decision": row.decision,
         ":checksum": row.checksum(),
     };
     tx.db.execute("plan a delivery", INSERT, params)?;
-    tx.counters.add(Count::deliveries(&place.channel, planned.state.standing()), 1);
-    Ok(())
+    tx.counters.add(Count::deliveries(&place.channel, row.state.standing()), 1);
+    Ok(tx.db.last_rowid())
 }

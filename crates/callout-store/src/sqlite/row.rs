@@ -10,6 +10,7 @@ use callout_core::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{Type, ValueRef};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The columns [`delivery`] reads.
 macro_rules! delivery_columns {
@@ -291,7 +292,7 @@ fn unreadable(column: usize, problem: impl std::fmt::Display) -> Damaged {
 pub(super) struct Trusted {
     pub(super) id: MessageId,
     pub(super) created_at: Timestamp,
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
     /// CRC-32 over all of it.
     pub(super) content: u32,
 }
@@ -300,7 +301,7 @@ pub(super) struct Trusted {
 pub(super) fn trusted(row: Result<Stored, Damaged>) -> Result<Trusted, Damaged> {
     let row = row?;
     let content = row.checksum_of();
-    let message = row.message_of(content)?;
+    let message = Arc::new(row.message_of(content)?);
     let id = row.id.parse().map_err(|e| Damaged::Unreadable(format!("id: {e}")))?;
     let created_at = Timestamp::from_unix_ms(row.created_at)
         .ok_or_else(|| Damaged::Unreadable("created_at is no time".to_owned()))?;

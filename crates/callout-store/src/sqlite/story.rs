@@ -11,6 +11,7 @@ use crate::model::{Delivery, JournalEntry, Story};
 use callout_core::id::DeliveryId;
 use rusqlite::named_params;
 use rusqlite::types::ValueRef;
+use std::sync::Arc;
 
 pub(super) const READ: &str = concat!(
     "SELECT ",
@@ -51,7 +52,7 @@ pub(super) fn story(db: Db<'_>, id: &str) -> Result<Option<Story>, StoreError> {
     Ok(Some(Story {
         summary,
         message: match body::read(db, listed.seq)? {
-            Ok(trusted) => Ok(trusted.message),
+            Ok(trusted) => Ok(Arc::unwrap_or_clone(trusted.message)),
             Err(damaged) => Err(damaged.to_string()),
         },
         why: listed.why,

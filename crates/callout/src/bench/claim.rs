@@ -116,6 +116,7 @@ impl Hand {
             worker: self.worker,
             lease_until: now + LEASE,
             lanes: vec![self.lane.clone()],
+            plan: 0,
             entropy: SystemClock.entropy(),
         };
         let elapsed = stopwatch();

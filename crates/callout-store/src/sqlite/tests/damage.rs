@@ -24,6 +24,7 @@ async fn claim(store: &SqliteStore) -> Claims {
         worker: WorkerId::new(Timestamp::EPOCH, [1; 10]),
         lease_until: Timestamp::LAST,
         lanes: vec![LaneAsk { channel, rate, limit: 10 }],
+        plan: 0,
         entropy: crate::clock::entropy(),
     };
     store.claim(ask).await.unwrap()

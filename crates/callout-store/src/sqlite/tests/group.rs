@@ -178,6 +178,7 @@ async fn an_idle_claim_writes_nothing() {
             rate: "1/min".parse().unwrap(),
             limit: 1,
         }],
+        plan: 10,
         entropy: [0; 10],
     };
     let changes = async || store.writer.write(|tx| Ok(tx.db.total_changes())).await.unwrap();

@@ -99,6 +99,7 @@ impl Bench {
             worker: worker(1),
             lease_until: now + LEASE,
             lanes: self.lanes.clone(),
+            plan: 0,
             entropy: entropy(),
         };
         self.store.claim(ask).await

@@ -3,6 +3,50 @@
 use super::*;
 
 #[test]
+fn a_credential_that_is_taken_for_a_key_stays_hidden() {
+    // Where a sign is missing, the parser takes it for one.
+    check(
+        "server = {d n \"s3cret\"c,\"s3cret\"}\n",
+        expect![[r#"
+        error: syntax: invalid float, expected `nan`
+          callout.toml:1:13
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: missing assignment between key-value pairs, expected `=`
+          callout.toml:1:13
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: missing comma between key-value pairs, expected `,`
+          callout.toml:1:15
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: missing assignment between key-value pairs, expected `=`
+          callout.toml:1:23
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: string values must be quoted, expected literal string
+          callout.toml:1:23
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: duplicate key
+          callout.toml:1:25
+            1 | server = ***
+              |          ^^^
+
+        error: syntax: invalid literal string, expected `'`
+          callout.toml:1:33
+            1 | server = ***
+              |          ^^^
+    "#]],
+    );
+}
+
+#[test]
 fn errors_of_syntax_stand_alone_where_they_break_things() {
     check(
         "[channels.hook\nkind = \"webhook\"\n",
@@ -45,46 +89,6 @@ fn errors_of_syntax_stand_alone_where_they_break_things() {
             1 | [receivers.运维]
               |            ^^^^
           help: put the name in quotes: [channels."运维"]
-    "#]],
-    );
-    // Where a sign is missing, the parser takes a credential for a key.
-    check(
-        "server = {d n \"s3cret\"c,\"s3cret\"}\n",
-        expect![[r#"
-        error: syntax: invalid float, expected `nan`
-          callout.toml:1:13
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: missing assignment between key-value pairs, expected `=`
-          callout.toml:1:13
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: missing comma between key-value pairs, expected `,`
-          callout.toml:1:15
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: missing assignment between key-value pairs, expected `=`
-          callout.toml:1:23
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: string values must be quoted, expected literal string
-          callout.toml:1:23
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: duplicate key
-          callout.toml:1:25
-            1 | server = ***
-              |          ^^^
-
-        error: syntax: invalid literal string, expected `'`
-          callout.toml:1:33
-            1 | server = ***
-              |          ^^^
     "#]],
     );
     check(
