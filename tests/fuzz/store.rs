@@ -274,7 +274,7 @@ async fn claim(store: &SqliteStore, directory: &Arc<Directory>, now: Timestamp) 
         worker: WorkerId::new(now, [5; 10]),
         lease_until: now + Duration::from_secs(60),
         lanes: vec![lane("a"), lane("b")],
-        plan: 0,
+        plan: 10,
         entropy: entropy(),
     };
     store.claim(ask).await.expect("claims").claimed

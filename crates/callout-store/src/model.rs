@@ -86,7 +86,7 @@ pub struct ClaimRequest {
     pub lease_until: Timestamp,
     /// Every configured channel, with the number of deliveries wanted (0 to look only).
     pub lanes: Vec<LaneAsk>,
-    /// How many new messages to plan on the way. What can go at once is leased without waiting before.
+    /// The most new messages to plan on the way. What can go at once is leased without waiting before.
     pub plan: usize,
     /// For the ids of reports to the operator.
     pub entropy: [u8; 10],

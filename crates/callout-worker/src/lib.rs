@@ -223,7 +223,8 @@ impl Circle {
                 return self.drain().await;
             }
             match self.wait(next_at).await {
-                Event::Ended | Event::Changed | Event::Due => (),
+                Event::Ended => self.turner.gather().await,
+                Event::Changed | Event::Due => (),
                 Event::Request(Request::Idle(tell)) => self.idlers.push(tell),
                 Event::Request(Request::Stop) => return self.drain().await,
             }

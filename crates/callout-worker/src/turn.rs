@@ -19,7 +19,7 @@ use callout_core::ticket::Links;
 use callout_core::time::Timestamp;
 use callout_store::crash::crash_point;
 use callout_store::model::{
-    Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, LaneAsk, NewMessage,
+    Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, NewMessage,
     PlanReport, PlanRequest, RebaseRequest, Rebased, Settlement, Waiting,
 };
 use callout_store::{Store, StoreError};
@@ -32,12 +32,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 /// The most new messages that one turn plans. More would keep those waiting that are planned already.
 const PLAN_MAX: usize = 128;
 
-/// How many new messages to plan: as many as can be sent at once, for those are leased without having been
-/// written as waiting. If nothing can, nobody waits for this turn, and it plans ahead.
-fn plan_wanted(lanes: &[LaneAsk]) -> usize {
-    let room: usize = lanes.iter().map(|lane| lane.limit).sum();
-    if room == 0 { PLAN_MAX } else { room.min(PLAN_MAX) }
-}
+/// How soon to plan ahead while all lanes are full.
+const AHEAD: Duration = Duration::from_millis(10);
 
 /// The most alerts whose escalation one turn looks at.
 const ESCALATE_MAX: usize = 256;
@@ -176,10 +172,14 @@ impl Turner {
             );
         }
         let due = [next_at, escalated.next_at].into_iter().flatten().min();
-        Ok(Turn {
-            more: more || planned?.more || escalated.more || reported || self.mending.is_some(),
-            next_at: due.unwrap_or(Timestamp::LAST).min(now + self.poll),
-        })
+        let next_at = due.unwrap_or(Timestamp::LAST).min(now + self.poll);
+        let more = more || planned?.more || escalated.more || reported || self.mending.is_some();
+        // With nothing left to send from, most likely an attempt ends first, and one turn does for both.
+        let is_full = self.lanes.iter().all(|lane| lane.ask().limit == 0);
+        if more && is_full {
+            return Ok(Turn { more: false, next_at: next_at.min(now + AHEAD) });
+        }
+        Ok(Turn { more, next_at })
     }
 
     /// Has everything that waits moved along if the clock was set, and goes by the new time from then on.
@@ -283,15 +283,14 @@ impl Turner {
     }
 
     fn ask(&self, now: Timestamp) -> ClaimRequest {
-        let lanes: Vec<LaneAsk> = self.lanes.iter().map(Lane::ask).collect();
         ClaimRequest {
             now,
             reading: self.steady.reading(),
             directory: self.directory.clone(),
             worker: self.presence.id(),
             lease_until: now + LEASE,
-            plan: if self.plans_apart { 0 } else { plan_wanted(&lanes) },
-            lanes,
+            lanes: self.lanes.iter().map(Lane::ask).collect(),
+            plan: if self.plans_apart { 0 } else { PLAN_MAX },
             entropy: self.clock.entropy(),
         }
     }
@@ -367,6 +366,23 @@ impl Turner {
         match self.tasks.join_next_with_id().await {
             Some(ended) => self.note(ended),
             None => std::future::pending().await,
+        }
+    }
+
+    /// Lets more attempts end before the next turn, for many cost it little more than one: as long as some
+    /// end at every glance, until a quarter has.
+    pub(crate) async fn gather(&mut self) {
+        self.collect_ended();
+        loop {
+            let ended = self.unsettled.len();
+            if ended * 3 >= self.flights.len() {
+                return;
+            }
+            tokio::task::yield_now().await;
+            self.collect_ended();
+            if self.unsettled.len() == ended {
+                return;
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use callout::{fuzzing, json, narrate};
+use callout::{fuzzing, json, narrate, print};
 use callout_fuzz::store::{Bench, block_on};
 use callout_store::Store as _;
 use callout_store::model::{Answer, Filter};
@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         for id in page.messages.iter().map(|message| &message.id) {
             let Some(story) = store.story(id.clone()).await.expect("a story") else { continue };
             let _shown = json::story(&story);
-            let told = narrate::story(&story, bench.at(30), &jiff_utc());
+            let told = print::clean(&narrate::story(&story, bench.at(30), &jiff_utc()));
             assert!(told.chars().all(|c| !c.is_control() || c == '\n'), "{told:?}");
             for answer in [Answer::Acknowledge, Answer::Unacknowledge, Answer::Resolve] {
                 bench.answer(&store, id, answer).await;

@@ -29,6 +29,9 @@ use std::sync::Arc;
 /// The most deliveries one channel gets in one go, whatever is asked for.
 const CLAIM_MAX: usize = 1024;
 
+/// So many new messages are planned although others wait already: one of them may be more urgent.
+const PLAN_AHEAD: usize = 8;
+
 pub(super) const DUE: &str = concat!(
     "SELECT ",
     delivery_columns!(),
@@ -37,6 +40,13 @@ pub(super) const DUE: &str = concat!(
      ORDER BY ready_at
      LIMIT :limit"
 );
+
+pub(super) const WAITING: &str = "
+    SELECT count(*) FROM (
+        SELECT 1 FROM callout_delivery
+         WHERE state = 'ready' AND channel = :channel AND urgency IN (0, 1, 2, 3)
+           AND ready_at <= :now
+         LIMIT :limit)";
 
 pub(super) const NEXT_READY: &str = "
     SELECT ready_at FROM callout_delivery
@@ -96,15 +106,37 @@ fn plan(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<Nursery, StoreError> {
     if ask.plan == 0 {
         return Ok(nursery);
     }
-    for lane in &ask.lanes {
+    let (mut room, mut waiting) = (0, 0);
+    for lane in ask.lanes.iter().filter(|lane| lane.limit > 0) {
         // A message whose channel is in a pause may have to be sent away from there.
         if sight.channels.get(tx.db, &lane.channel)?.gate(ask.now) == Gate::Open {
+            let limit = lane.limit.min(CLAIM_MAX);
+            room += limit;
+            waiting += count_waiting(tx, &lane.channel, limit, ask.now)?;
             nursery.channels.insert(lane.channel.clone());
         }
     }
-    let planned = plan::plan_some(tx, &mut sight.scene, ask.plan, &mut nursery)?;
+    // What can be leased at once need not be written as waiting. If nothing can be, nobody waits for this.
+    let wanted = if room == 0 { ask.plan } else { (room - waiting).max(PLAN_AHEAD) };
+    let limit = wanted.min(ask.plan);
+    let planned = plan::plan_some(tx, &mut sight.scene, limit, &mut nursery)?;
     sight.claims.more |= planned.more;
     Ok(nursery)
+}
+
+/// How many deliveries are due on a channel, up to `limit`.
+fn count_waiting(
+    tx: &Tx<'_>,
+    channel: &ChannelName,
+    limit: usize,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let params = named_params! {
+        ":channel": channel.as_str(), ":now": now.unix_ms(),
+        ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+    };
+    let n = tx.db.one("count what waits", WAITING, params, |row| row.get::<_, i64>(0))?;
+    Ok(n.and_then(|n| usize::try_from(n).ok()).unwrap_or(0))
 }
 
 /// Leases what one channel may send now, most urgent first.

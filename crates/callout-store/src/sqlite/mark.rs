@@ -2,9 +2,9 @@
 //!
 //! SQLite takes a write-ahead log whose end cannot be read for one that ends there, and says nothing: a
 //! flipped bit, or a disk that forgot what it had called safe, takes acknowledged messages along. So every
-//! commit of ours counts up, and the writer puts the count and the newest message's row into
-//! `<database>.mark`. A database that is behind its mark has lost something. The mark itself may be old:
-//! what was committed within a second before a crash is not vouched for.
+//! commit of ours that brings no new message counts up, and the writer puts the count and the newest
+//! message's row into `<database>.mark`. A database that is behind its mark has lost something. The mark
+//! itself may be old: what was committed within a second before a crash is not vouched for.
 
 use super::counter;
 use super::fault::disk;

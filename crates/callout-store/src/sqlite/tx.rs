@@ -35,7 +35,8 @@ impl<'c> Statements<'c> {
 
     fn take(&self, sql: &'static str) -> rusqlite::Result<Kept<'c>> {
         let mut kept = self.kept.borrow_mut();
-        match kept.iter().position(|kept| std::ptr::eq(kept.sql, sql)) {
+        // The same constant may lie in several places.
+        match kept.iter().position(|kept| std::ptr::eq(kept.sql, sql) || kept.sql == sql) {
             Some(at) => Ok(kept.swap_remove(at)),
             None => {
                 let statement = self.connection.prepare_cached(sql)?;

@@ -357,7 +357,7 @@ impl Run<'_, '_> {
             }
             crash_point("inside_group");
         }
-        self.count(group, &counters, before)?;
+        self.count(group, &counters, news, before)?;
         Ok(news)
     }
 
@@ -365,12 +365,14 @@ impl Run<'_, '_> {
         &self,
         group: &mut [Box<dyn Job>],
         counters: &Counters,
+        news: News,
         before: u64,
     ) -> rusqlite::Result<()> {
         let db = Db::new(self.statements);
         let counted = counters.write(db).and_then(|()| {
-            // What changed nothing is no step forward.
-            if self.connection.total_changes() == before { Ok(()) } else { mark::count(db) }
+            // What changed nothing is no step forward; a new message's row is one, and counts itself.
+            let is_counted = self.connection.total_changes() == before || news.message > 0;
+            if is_counted { Ok(()) } else { mark::count(db) }
         });
         if let Err(error) = counted {
             tracing::warn!(error = %error, "counting failed");

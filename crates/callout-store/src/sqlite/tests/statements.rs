@@ -50,6 +50,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("", channel::READ),
     ("", channel::WRITE),
     ("due deliveries of a channel and urgency", claim::DUE),
+    ("deliveries that wait for a channel", claim::WAITING),
     ("next delivery of a channel and urgency", claim::NEXT_READY),
     ("", command::CANCEL_NEW),
     ("message by id", command::FIND),
