@@ -108,9 +108,26 @@ async fn a_provider_is_not_asked_before_the_time_it_names_in_seconds_or_as_a_dat
         (429, "Tue, 14 Nov 2023 22:13:19 GMT", 1),
         (429, "soon", 30),
         (429, "-1", 30),
+        (429, "Thu, 01 Jan 1970 00:00:00 GMT", 1),
+        (429, "Fri, 01 Jan 2100 00:00:00 GMT", 3600),
+        (429, "18446744073709551615", 3600),
     ] {
         check_patience(status, header, later).await;
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_always_names_a_time_long_past_is_not_asked_again_and_again_at_once() {
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    let past = vec![("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())];
+    stage.sink.always("hook", Reply::Answer(429, past, String::new()));
+    let id = stage.enqueue(Level::Critical, "refused for a minute").await;
+    stage.advance(seconds(60)).await;
+    let asked = stage.sink.count("hook");
+    assert!((2..=61).contains(&asked), "{asked} times in a minute, at least a second apart");
+    stage.sink.recovers("hook");
+    stage.advance(minutes(5)).await;
+    assert_eq!(stage.stands(id).await, "accepted accepted hook");
 }
 
 #[tokio::test]
