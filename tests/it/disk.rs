@@ -2,13 +2,14 @@
 //!
 //! A library loaded under the program makes chosen calls on the database's files fail, and can be switched
 //! while the program runs. [`sweep`] fails every call in turn, [`full`] fills the disk while messages
-//! flow, [`ready`] asks what load balancers hear of it, [`stops`] does what ends a program. The sink's log and
-//! the database are the witnesses.
+//! flow, [`ready`] asks what load balancers hear of it, [`stops`] does what ends a program, [`unfit`] where
+//! it does not start. The sink's log and the database are the witnesses.
 
 mod full;
 mod ready;
 mod stops;
 mod sweep;
+mod unfit;
 
 use crate::program::{Folder, TOKEN, callout, exchange, post};
 use crate::stage::preload::{Later, library};
