@@ -2,14 +2,17 @@
 //!
 //! A library loaded under the program makes chosen calls on the database's files fail, and can be switched
 //! while the program runs. [`sweep`] fails every call in turn, [`full`] fills the disk while messages
-//! flow, [`stops`] does what ends a program. The sink's log and the database are the witnesses.
+//! flow, [`ready`] asks what load balancers hear of it, [`stops`] does what ends a program, [`unfit`] where
+//! it does not start. The sink's log and the database are the witnesses.
 
 mod full;
+mod ready;
 mod stops;
 mod sweep;
+mod unfit;
 
 use crate::program::{Folder, TOKEN, callout, exchange, post};
-use crate::stage::preload::library;
+use crate::stage::preload::{Later, library};
 use crate::stage::sink::Sink;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,6 +81,7 @@ impl Switch {
 struct Place {
     folder: Folder,
     switch: Arc<Switch>,
+    later: Later,
 }
 
 impl Place {
@@ -94,7 +98,8 @@ impl Place {
         std::fs::create_dir(folder.database().with_file_name("data")).unwrap();
         let options = File::options().read(true).write(true).create_new(true).to_owned();
         let control = options.open(folder.config().with_file_name("control")).unwrap();
-        let place = Self { folder, switch: Arc::new(Switch(control)) };
+        let later = Later::within(folder.config().parent().unwrap());
+        let place = Self { folder, switch: Arc::new(Switch(control)), later };
         place.switch.set(Fault::default());
         place
     }
@@ -128,10 +133,12 @@ struct Program {
 impl Program {
     /// Starts it, and waits until it listens or has ended.
     async fn start(place: &Place) -> Self {
+        let [fail, later] = ["fail.c", "later.c"].map(library);
         let mut child = tokio::process::Command::new(callout())
             .args(["serve", "--config"])
             .arg(place.folder.config())
-            .env("LD_PRELOAD", library("fail.c"))
+            .env("LD_PRELOAD", format!("{}:{}", fail.display(), later.display()))
+            .env("CALLOUT_LATER_CONTROL", &place.later.control)
             .env("CALLOUT_FAIL_PREFIX", place.database().parent().unwrap())
             .env("CALLOUT_FAIL_CONTROL", place.folder.config().with_file_name("control"))
             .stdout(Stdio::null())

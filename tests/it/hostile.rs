@@ -12,7 +12,7 @@ mod modes;
 mod program;
 
 use crate::stage::sink::{Door, Received, Reply, Sink, Then, json};
-use callout_channels::{Settings, Transport};
+use callout_channels::{ATTEMPT_TIMEOUT, Settings, Transport};
 use callout_core::level::Level;
 use callout_core::message::Message;
 use family::{Family, Row, families};
@@ -51,7 +51,12 @@ async fn complaint(mode: Arc<Mode>, family: Arc<Family>, login_too: bool) -> Opt
     );
     let channel = family.at(&sink, mode.scheme);
     let transport = if mode.hangs { impatient() } else { patient() };
-    let delivered = family.deliver(&channel, &transport, &news(), None).await;
+    let message = news();
+    let delivered = family.deliver(&channel, &transport, &message, None);
+    let limit = if mode.hangs { 2 * IMPATIENT } else { ATTEMPT_TIMEOUT };
+    let Ok(delivered) = tokio::time::timeout(limit, delivered).await else {
+        return Some(format!("{kind}: {}: it is not given up within {limit:?}", mode.name));
+    };
     let found = family::shown(&delivered.outcome);
     // Who finds no open door does not get as far as the message.
     let at_login = login_too || login.is_some() && !matches!(mode.door, Door::Open);

@@ -1,6 +1,6 @@
 //! Limits are never exceeded and never lose a message.
 
-use crate::stage::sink::{Reply, json};
+use crate::stage::sink::{Received, Reply, json};
 use crate::stage::{Stage, Way, minutes, seconds, way};
 use callout_core::level::Level;
 use callout_core::message::Message;
@@ -108,9 +108,32 @@ async fn a_provider_is_not_asked_before_the_time_it_names_in_seconds_or_as_a_dat
         (429, "Tue, 14 Nov 2023 22:13:19 GMT", 1),
         (429, "soon", 30),
         (429, "-1", 30),
+        (429, "Thu, 01 Jan 1970 00:00:00 GMT", 1),
+        (429, "Fri, 01 Jan 2100 00:00:00 GMT", 3600),
+        (429, "18446744073709551615", 3600),
     ] {
         check_patience(status, header, later).await;
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_always_names_a_time_long_past_is_not_asked_again_and_again_at_once() {
+    let stage = Stage::new(vec![way("hook", "webhook")]).await;
+    let mut asked = 0;
+    let refuse = move |_: &Received| {
+        asked += 1;
+        let past = vec![("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT".to_owned())];
+        // Whoever asks at once would ask for ever.
+        if asked < 100 { Reply::Answer(429, past, String::new()) } else { json(410, "") }
+    };
+    stage.sink.lives_at("hook", Box::new(refuse));
+    let id = stage.enqueue(Level::Critical, "refused for a minute").await;
+    stage.advance(seconds(60)).await;
+    let asked = stage.sink.count("hook");
+    assert!((2..=61).contains(&asked), "{asked} times in a minute, at least a second apart");
+    stage.sink.always("hook", json(200, ""));
+    stage.advance(minutes(5)).await;
+    assert_eq!(stage.stands(id).await, "accepted accepted hook");
 }
 
 #[tokio::test]

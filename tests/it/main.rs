@@ -35,5 +35,7 @@ mod providers;
 mod restart;
 mod rot;
 mod stage;
+#[cfg(target_os = "linux")]
+mod standstill;
 mod tidy;
 mod workers;

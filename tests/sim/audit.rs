@@ -14,6 +14,7 @@ const DELIVERIES: &str = "
 const ATTEMPTS: &str = "SELECT delivery_id, number, channel, outcome, late FROM callout_attempt";
 const ALERTS: &str = "SELECT seq, state, timer, decision, due_at, since FROM callout_alert";
 const STEPS: &str = "SELECT alert, decision, at, cause, receivers, due_at FROM callout_step";
+const WORKERS: &str = "SELECT id, started_at FROM callout_worker";
 const COUNTERS: &str = "SELECT name, n FROM callout_counter WHERE n <> 0";
 
 /// By how much everything was moved because the clock was set, and whether that is not over yet.
@@ -82,6 +83,8 @@ pub(crate) struct Snapshot {
     pub(crate) alerts: BTreeMap<i64, AlertRow>,
     /// By alert and decision.
     pub(crate) steps: BTreeMap<(i64, i64), StepRow>,
+    /// When each began.
+    pub(crate) workers: BTreeMap<String, i64>,
     pub(crate) counters: BTreeMap<String, i64>,
     /// By how many milliseconds what waits was moved because the clock was set.
     pub(crate) base: i64,
@@ -147,6 +150,7 @@ impl Audit {
                 };
                 Ok(((row.get(0)?, row.get(1)?), step))
             }),
+            workers: self.all(WORKERS, |row| Ok((row.get(0)?, row.get(1)?))),
             counters,
             base: base.unwrap_or(0),
             is_moving,

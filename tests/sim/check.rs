@@ -40,6 +40,11 @@ pub(crate) fn step(
     nothing_is_lost(state, new, deed)?;
     every_message_has_one_state(new)?;
     planned_to_all(setting, state, new)?;
+    if let Deed::Retire(worker) = deed
+        && new.workers.contains_key(worker)
+    {
+        return Err(format!("the worker {worker} has ended and is not forgotten"));
+    }
     for (id, after) in &new.deliveries {
         if let Deed::Retire(worker) = deed
             && after.owner.as_ref() == Some(worker)

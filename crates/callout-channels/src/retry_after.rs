@@ -70,4 +70,36 @@ mod tests {
         }
         assert_eq!(parse(Some("10"), Timestamp::LAST), Timestamp::LAST);
     }
+
+    #[test]
+    fn whatever_the_year_there_and_here_the_wait_has_bounds() {
+        let year = |ms| Timestamp::from_unix_ms(ms).unwrap();
+        // Which is asked in 1970, 2026 and 2100.
+        let here = [0, 1_792_567_680_000, 4_102_444_800_000].map(year);
+        for (header, waits) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", [1, 1, 1]),
+            ("Thu, 01 Jan 1970 00:00:20 GMT", [20, 1, 1]),
+            ("Fri, 01 Jan 2100 00:00:00 GMT", [3600, 3600, 1]),
+            ("Fri, 01 Jan 2100 00:00:20 GMT", [3600, 3600, 20]),
+            ("Wed, 01 Dec 9999 00:00:00 GMT", [3600, 3600, 3600]),
+            // No moment that a clock here knows.
+            ("Fri, 31 Dec 9999 23:59:59 GMT", [30, 30, 30]),
+            ("Sat, 01 Jan 10000 00:00:00 GMT", [30, 30, 30]),
+            ("Fri, 31 Dec 1500 23:59:59 GMT", [30, 30, 30]),
+            ("4294967296", [3600, 3600, 3600]),
+            ("9223372036854775807", [3600, 3600, 3600]),
+            ("18446744073709551615", [3600, 3600, 3600]),
+            ("18446744073709551616", [3600, 3600, 3600]),
+            ("000000000000000000000000000007", [7, 7, 7]),
+            // Two old ways to write a date that nobody uses.
+            ("Friday, 01-Jan-70 00:00:00 GMT", [30, 30, 30]),
+            ("Fri Jan  1 00:00:00 2100", [30, 30, 30]),
+        ] {
+            let found = here.map(|at| parse(Some(header), at).since(at).as_secs());
+            assert_eq!(found, waits, "{header}");
+        }
+        let waits = [f64::MAX, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0];
+        let found = waits.map(|wait| here.map(|at| after(wait, at).since(at).as_secs()));
+        assert_eq!(found, [[30; 3], [30; 3], [30; 3], [1; 3], [1; 3]]);
+    }
 }

@@ -18,6 +18,8 @@ const MEMORY_MB_MAX: u64 = 256;
 const FILES_MAX: usize = 512;
 /// The test is broken if something takes longer.
 const STUCK: Duration = Duration::from_secs(120);
+/// No name is given up so soon.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a program that was told to stop may take.
 const STOP: Duration = Duration::from_secs(25);
 
@@ -228,6 +230,11 @@ async fn names_and_a_number() -> (Folder, Sink) {
     (config.folder("well"), sink)
 }
 
+/// Does what has to wait for no name.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it waits for the name service")
+}
+
 #[tokio::test]
 async fn a_name_service_that_never_answers_delays_nobody_and_keeps_no_program() {
     let temporary = tempfile::tempdir().unwrap();
@@ -236,11 +243,11 @@ async fn a_name_service_that_never_answers_delays_nobody_and_keeps_no_program() 
     let mut program = Program::start(&folder, Some(&preload)).await;
     let address = program.address.clone();
     for name in ["hook", "mail"] {
-        tell(&address, &[name.to_owned()], "who are you?").await;
-        program.says("looking up").await;
+        soon(tell(&address, &[name.to_owned()], "who are you?")).await;
+        soon(program.says("looking up")).await;
     }
-    tell(&address, &["well".to_owned()], "hello").await;
-    tokio::time::timeout(STUCK, sink.has_received("well", 1)).await.unwrap();
+    soon(tell(&address, &["well".to_owned()], "hello")).await;
+    soon(sink.has_received("well", 1)).await;
     let (mut child, _) = program.babble();
     let id = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());

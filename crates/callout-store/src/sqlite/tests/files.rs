@@ -6,6 +6,7 @@ use crate::model::Filter;
 use crate::schema::SQLITE;
 use crate::sqlite::{Create, SqliteStore, connection};
 use crate::store::Store;
+use callout_core::id::WorkerId;
 use callout_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -213,6 +214,20 @@ async fn a_database_behind_its_mark_says_so_until_somebody_has_told() {
     drop(store);
     assert_ne!(std::fs::read(&mark).unwrap(), newest);
     assert_eq!(lost(&path), None);
+}
+
+#[tokio::test]
+async fn a_database_that_lacks_no_message_but_a_commit_says_so_too() {
+    let (folder, store) = store();
+    let (path, copy) = (path(&folder), folder.path().join("older.db"));
+    store.enqueue(vec![message("kept")]).await.unwrap();
+    store.backup(&copy).await.unwrap();
+    let worker = WorkerId::new(Timestamp::EPOCH, [1; 10]);
+    store.register(worker, Timestamp::EPOCH).await.unwrap();
+    drop(store);
+    std::fs::rename(&copy, &path).unwrap();
+    let words = lost(&path).unwrap();
+    assert!(words.contains("commits 2 to 2 (1) are gone. "), "{words}");
 }
 
 #[tokio::test]
