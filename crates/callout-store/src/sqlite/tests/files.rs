@@ -227,7 +227,7 @@ async fn a_database_that_lacks_no_message_but_a_commit_says_so_too() {
     drop(store);
     std::fs::rename(&copy, &path).unwrap();
     let words = lost(&path).unwrap();
-    assert!(words.contains("commits 2 to 2 (1) are gone. "), "{words}");
+    assert!(words.contains("commits 1 to 1 (1) are gone. "), "{words}");
 }
 
 #[tokio::test]
