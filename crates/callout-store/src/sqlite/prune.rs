@@ -10,10 +10,9 @@ use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{PruneReport, PruneRequest};
 use callout_core::delivery::Standing;
-use callout_core::id::ChannelName;
 use callout_core::plan::MessageState;
 use callout_core::time::Timestamp;
-use rusqlite::named_params;
+use rusqlite::{Row, named_params};
 
 /// The most messages looked at in one transaction, whatever is asked for.
 const PRUNE_MAX: usize = 1000;
@@ -114,16 +113,17 @@ fn is_over(old: &Old, ask: &PruneRequest) -> Option<MessageState> {
 }
 
 fn delete(tx: &mut Tx<'_>, seq: i64, state: MessageState) -> Result<(), StoreError> {
-    let deliveries =
-        tx.db.all("count what goes", DELIVERIES, named_params! {":seq": seq}, |row| {
-            let standing = row::word(row, 1, Standing::from_name)?;
-            Ok(Count::deliveries(&row::channel(row)?, standing))
-        })?;
-    let attempts = tx.db.all("count what goes", ATTEMPTS, named_params! {":seq": seq}, |row| {
-        Ok(Count::Attempts(row::parsed::<ChannelName>(row, 0)?, row.get(1)?))
-    })?;
+    let params = named_params! {":seq": seq};
+    let pair = |row: &Row<'_>| Ok((row::named(row, 0)?, row::lossy(row, 1)?));
+    let deliveries = tx.db.all("count what goes", DELIVERIES, params, pair)?;
+    // What is damaged was counted as something that cannot be told any more.
+    let deliveries = deliveries.into_iter().filter_map(|(channel, standing)| {
+        Some(Count::deliveries(&channel, Standing::from_name(&standing)?))
+    });
+    let attempts = tx.db.all("count what goes", ATTEMPTS, params, pair)?;
+    let attempts = attempts.into_iter().map(|(channel, outcome)| Count::Attempts(channel, outcome));
     let message = Count::Messages(state);
-    for count in deliveries.into_iter().chain(attempts).chain([message]) {
+    for count in deliveries.chain(attempts).chain([message]) {
         tx.counters.add(count, -1);
     }
     tx.db.execute("delete the message", DELETE, named_params! {":seq": seq}).map(drop)

@@ -86,6 +86,28 @@ async fn a_damaged_try_is_shown_as_far_as_it_can_be() {
     let story = store.story(id).await.unwrap().unwrap();
     let attempt = &story.deliveries[0].attempts[0];
     assert_eq!((attempt.channel.as_str(), attempt.detail.as_str()), ("unreadable", "a\u{fffd}"));
+    database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    database
+        .execute_batch(
+            "UPDATE callout_progress SET state = 'dead', settled_at = 1;
+             UPDATE callout_delivery SET state = CAST(x'70ff' AS TEXT), ended_at = 1;
+             INSERT INTO callout_message (id, level, title, created_at)
+             VALUES ('00000000-0000-0000-0000-000000000000', 'info', 'the newest stays', 1);",
+        )
+        .unwrap();
+    let (accepted_before, dead_before) = (Timestamp::LAST, Timestamp::LAST);
+    let ask = PruneRequest { accepted_before, dead_before, after: 0, limit: 10 };
+    assert_eq!(store.prune(ask).await.unwrap().deleted, 1);
+}
+
+#[tokio::test]
+async fn a_worker_whose_name_is_damaged_keeps_no_other_from_starting() {
+    let (folder, store) = store();
+    let worker = WorkerId::new(Timestamp::EPOCH, [1; 10]);
+    store.register(worker, Timestamp::EPOCH).await.unwrap();
+    let database = Connection::open(path(&folder)).unwrap();
+    database.execute("INSERT INTO callout_worker VALUES (CAST(x'70ff' AS TEXT), 1)", []).unwrap();
+    assert_eq!(store.workers().await.unwrap(), [worker]);
 }
 
 #[tokio::test]
