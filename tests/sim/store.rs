@@ -76,6 +76,16 @@ impl WatchedStore {
         state.lag.weigh(&[(1, Luck::Busy), (1, Luck::Unclear(true)), (1, Luck::Unclear(false))])
     }
 
+    /// As if a row could not be planned.
+    fn planning_breaks(&self) -> Result<(), StoreError> {
+        let mut state = self.world.state();
+        let faults = state.faults;
+        if !state.lag.chance(faults) {
+            return Ok(());
+        }
+        Err(StoreError::Broken { doing: "plan", source: "as the dice say".into() })
+    }
+
     async fn dawdle(&self) {
         let turns = self.world.state().lag.below(3);
         for _ in 0..turns {
@@ -102,7 +112,11 @@ impl Store for WatchedStore {
     }
 
     async fn plan(&self, ask: PlanRequest) -> Result<PlanReport, StoreError> {
-        self.around(Deed::Plan, self.inner.plan(ask)).await
+        let plan = async {
+            self.planning_breaks()?;
+            self.inner.plan(ask).await
+        };
+        self.around(Deed::Plan, plan).await
     }
 
     async fn escalate(&self, ask: EscalateRequest) -> Result<EscalateReport, StoreError> {
@@ -120,6 +134,9 @@ impl Store for WatchedStore {
     async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError> {
         // Looked at as soon as it is committed: what comes later does not undo a lease.
         let claim = async {
+            if ask.plan > 0 {
+                self.planning_breaks()?;
+            }
             let claims = self.inner.claim(ask.clone()).await?;
             self.world.after(&Deed::Claim);
             self.world.claimed(&ask, &claims.claimed);

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After so many workers in a row have died in the middle of a try, the message is taken for the cause: it
-/// moves on to the next channel, and ends on the last one.
+/// moves on to the next channel that works, and ends where there is none.
 pub const LOSSES_MAX: u32 = 3;
 
 /// Where a delivery stands.

@@ -59,7 +59,7 @@ macro_rules! conformance {
                 limits_are_never_exceeded, limits_survive_restarts_and_further_workers,
                 two_workers_never_hold_the_same_delivery, a_message_damaged_later_is_not_sent,
                 channels_do_not_wait_for_each_other, what_is_new_is_leased_without_waiting,
-                what_is_new_keeps_to_the_limits,
+                what_is_new_does_not_queue_behind_what_has_to_wait, what_is_new_keeps_to_the_limits,
                 what_is_new_goes_elsewhere_if_its_channel_is_in_a_pause;
             settling: an_accepted_delivery_is_over, a_late_result_is_evidence_only,
                 settling_twice_is_settling_once, handing_back_leaves_no_try,

@@ -14,10 +14,8 @@ use std::time::Duration;
 
 /// Inserts one message; inserts nothing if its idempotency key is taken. Parameters `?1` to `?11` are
 /// [`Row::values`].
-// With `OR ABORT`, the default, SQLite would copy every page first in order to put back a part of the row
-// and its trigger's; a row is refused before anything of it is written.
 pub const INSERT: &str = "
-    INSERT OR FAIL INTO callout_message
+    INSERT INTO callout_message
            (id, level, title, body, details, idempotency_key, dedup_key, delay_ms, ttl_ms,
             created_at, checksum)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)

@@ -40,7 +40,7 @@ pub trait Store: Send + Sync {
     /// the latest.
     async fn alert_of_key(&self, dedup_key: String) -> Result<Option<String>, StoreError>;
 
-    /// Leases due deliveries and spends the channels' limits, in one transaction.
+    /// Plans new messages, leases due deliveries and spends the channels' limits, in one transaction.
     async fn claim(&self, ask: ClaimRequest) -> Result<Claims, StoreError>;
 
     /// Writes down what became of claimed deliveries, in order.

@@ -1,8 +1,8 @@
-//! One turn of the worker: settle, escalate, plan and claim, start.
+//! One turn of the worker: settle, plan and claim, escalate, start.
 //!
 //! The requests to the store go out together and share one commit. While it is being written,
 //! attempts go on; what ends meanwhile is settled by the next turn, so a busy worker gathers its
-//! writes without ever waiting for more of them.
+//! writes.
 
 use crate::attempt::{Ended, GUARD, Means, People, ask, attempt};
 use crate::lane::Lane;
@@ -20,7 +20,7 @@ use callout_core::time::Timestamp;
 use callout_store::crash::crash_point;
 use callout_store::model::{
     Attempt, ClaimRequest, Claimed, Claims, EscalateReport, EscalateRequest, NewMessage,
-    PlanReport, PlanRequest, RebaseRequest, Rebased, Settlement, Waiting,
+    PlanRequest, RebaseRequest, Rebased, Settlement, Waiting,
 };
 use callout_store::{Store, StoreError};
 use std::collections::{BTreeSet, HashMap};
@@ -72,8 +72,8 @@ pub(crate) struct Turner {
     unsettled: Vec<Settlement>,
     /// Whether the store could not write down what ended.
     owing: bool,
-    /// Whether new messages are planned by themselves, because claiming with planning failed.
-    plans_apart: bool,
+    /// If claiming with planning failed: from when on to plan new messages by themselves.
+    apart_from: Option<Duration>,
     /// Set from outside: nothing new is begun.
     stopping: Arc<AtomicBool>,
     /// Circuits that were open when the store was last asked.
@@ -109,7 +109,7 @@ impl Turner {
             flights: HashMap::new(),
             unsettled: Vec::new(),
             owing: false,
-            plans_apart: false,
+            apart_from: None,
             stopping,
             blocked: BTreeSet::new(),
         }
@@ -129,7 +129,7 @@ impl Turner {
         self.flights.is_empty() && self.unsettled.is_empty()
     }
 
-    /// Settles, escalates, plans, claims and starts.
+    /// Settles, plans, claims, escalates and starts.
     pub(crate) async fn turn(&mut self) -> Result<Turn, StoreError> {
         self.follow_the_clock().await?;
         if self.owing {
@@ -140,11 +140,12 @@ impl Turner {
         let now = self.now();
         self.collect_ended();
         let store = self.store.clone();
-        let (settled, planned, escalated, claims) = tokio::join!(
+        // What was resolved meanwhile is planned before anybody else is told of it.
+        let (settled, planned, claims, escalated) = tokio::join!(
             settle(store.as_ref(), now, &self.unsettled),
             self.plan_apart(store.as_ref(), now),
-            self.escalate(store.as_ref(), now),
             store.claim(self.ask(now)),
+            self.escalate(store.as_ref(), now),
         );
         let reported = self.unsettled.iter().any(|done| done.report.is_some());
         match &settled {
@@ -157,12 +158,19 @@ impl Turner {
             Err(_) => self.owing = true,
         }
         self.moved |= matches!(claims, Err(StoreError::ClockMoved));
-        // What cannot be planned holds up nothing that was planned before.
-        self.plans_apart = if self.plans_apart { planned.is_err() } else { claims.is_err() };
+        if let Err(error @ StoreError::Broken { .. }) = &claims
+            && self.apart_from.is_none()
+        {
+            tracing::error!(%error, "claiming failed, new messages are planned apart from now on");
+            self.apart_from = Some(Duration::ZERO);
+            settled?;
+            return Ok(Turn { more: true, next_at: now });
+        }
         let claims = claims?;
         let (more, next_at) = (claims.more, claims.next_at);
         self.start(claims);
         settled?;
+        let more_new = self.note_planned(planned)?;
         let escalated = escalated?;
         if escalated.stepped > 0 {
             crash_point("after_escalation");
@@ -173,11 +181,11 @@ impl Turner {
         }
         let due = [next_at, escalated.next_at].into_iter().flatten().min();
         let next_at = due.unwrap_or(Timestamp::LAST).min(now + self.poll);
-        let more = more || planned?.more || escalated.more || reported || self.mending.is_some();
+        let more = more || more_new || escalated.more || reported || self.mending.is_some();
         // With nothing left to send from, most likely an attempt ends first, and one turn does for both.
         let is_full = self.lanes.iter().all(|lane| lane.ask().limit == 0);
         if more && is_full {
-            return Ok(Turn { more: false, next_at: next_at.min(now + AHEAD) });
+            return Ok(Turn { more: false, next_at: next_at.min(self.now() + AHEAD) });
         }
         Ok(Turn { more, next_at })
     }
@@ -257,18 +265,37 @@ impl Turner {
         Ok(())
     }
 
-    /// Plans new messages, if claiming does not.
+    /// Plans new messages, if claiming does not. Says whether there may be more; `None` if it did not try.
     async fn plan_apart(
         &self,
         store: &dyn Store,
         now: Timestamp,
-    ) -> Result<PlanReport, StoreError> {
-        if !self.plans_apart {
-            return Ok(PlanReport::default());
+    ) -> Result<Option<bool>, StoreError> {
+        if self.apart_from.is_none_or(|from| from > self.clock.elapsed()) {
+            return Ok(None);
         }
         let directory = self.directory.clone();
         let (reading, entropy) = (self.steady.reading(), self.clock.entropy());
-        store.plan(PlanRequest { now, reading, directory, limit: PLAN_MAX, entropy }).await
+        let ask = PlanRequest { now, reading, directory, limit: PLAN_MAX, entropy };
+        Ok(Some(store.plan(ask).await?.more))
+    }
+
+    /// What came of planning apart, and whether there may be more to plan. What cannot be planned holds up
+    /// nothing that was planned before.
+    fn note_planned(
+        &mut self,
+        planned: Result<Option<bool>, StoreError>,
+    ) -> Result<bool, StoreError> {
+        match planned {
+            Err(error @ StoreError::Broken { .. }) => {
+                tracing::error!(%error, "new messages cannot be planned");
+                self.apart_from = Some(self.clock.elapsed() + self.poll);
+                return Ok(false);
+            }
+            Ok(Some(false)) => self.apart_from = None,
+            _ => (),
+        }
+        Ok(planned? == Some(true))
     }
 
     async fn escalate(
@@ -290,7 +317,7 @@ impl Turner {
             worker: self.presence.id(),
             lease_until: now + LEASE,
             lanes: self.lanes.iter().map(Lane::ask).collect(),
-            plan: if self.plans_apart { 0 } else { PLAN_MAX },
+            plan: if self.apart_from.is_some() { 0 } else { PLAN_MAX },
             entropy: self.clock.entropy(),
         }
     }

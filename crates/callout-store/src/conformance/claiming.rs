@@ -164,6 +164,26 @@ pub async fn what_is_new_is_leased_without_waiting(backend: &dyn Backend) {
     counts_agree(&bench).await;
 }
 
+pub async fn what_is_new_does_not_queue_behind_what_has_to_wait(backend: &dyn Backend) {
+    let mut bench = Bench::new(backend).await;
+    bench.lane("a").limit = 0;
+    bench.lane("c").limit = 4;
+    for n in 0..60 {
+        bench.send(Level::Info, &format!("{n}")).await;
+    }
+    bench.enqueue(labelled("free", "for", "lead")).await;
+    assert_eq!(titles(&bench.take_at_once(at(0)).await), ["free"]);
+    // Nor behind what is out of limits.
+    bench.lane("a").limit = 9;
+    bench.lane("a").rate = "1/min".parse().unwrap();
+    assert_eq!(bench.take_at_once(at(1)).await.len(), 1);
+    for n in 0..60 {
+        bench.send(Level::Info, &format!("{n}")).await;
+    }
+    bench.enqueue(labelled("free too", "for", "lead")).await;
+    assert_eq!(titles(&bench.take_at_once(at(2)).await), ["free too"]);
+}
+
 pub async fn what_is_new_keeps_to_the_limits(backend: &dyn Backend) {
     let mut bench = Bench::new(backend).await;
     bench.lane("a").rate = "10/min".parse().unwrap();

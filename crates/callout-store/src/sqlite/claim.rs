@@ -88,6 +88,9 @@ pub(super) fn claim(tx: &mut Tx<'_>, ask: &ClaimRequest) -> Result<Claims, Store
     }
     for newborn in &nursery.newborns {
         plan::write(tx, &newborn.row)?;
+        // What has waited too long for a channel that is out of limits is moved on by the next claim.
+        let overdue = newborn.row.state.place().failover_at.is_some_and(|at| at <= ask.now);
+        sight.claims.more |= overdue;
     }
     for lane in &ask.lanes {
         note_what_waits(tx, &mut sight, lane)?;
@@ -106,21 +109,32 @@ fn plan(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<Nursery, StoreError> {
     if ask.plan == 0 {
         return Ok(nursery);
     }
-    let (mut room, mut waiting) = (0, 0);
-    for lane in ask.lanes.iter().filter(|lane| lane.limit > 0) {
+    let mut room = 0;
+    for lane in &ask.lanes {
         // A message whose channel is in a pause may have to be sent away from there.
-        if sight.channels.get(tx.db, &lane.channel)?.gate(ask.now) == Gate::Open {
-            let limit = lane.limit.min(CLAIM_MAX);
-            room += limit;
-            waiting += count_waiting(tx, &lane.channel, limit, ask.now)?;
+        let channel = sight.channels.get(tx.db, &lane.channel)?;
+        let is_open = channel.gate(ask.now) == Gate::Open;
+        let most = channel.room(&lane.rate, Level::Critical, ask.now).min(lane.limit);
+        if is_open && most > 0 {
+            let most = most.min(CLAIM_MAX);
+            room += most - count_waiting(tx, &lane.channel, most, ask.now)?;
             nursery.channels.insert(lane.channel.clone());
         }
     }
-    // What can be leased at once need not be written as waiting. If nothing can be, nobody waits for this.
-    let wanted = if room == 0 { ask.plan } else { (room - waiting).max(PLAN_AHEAD) };
-    let limit = wanted.min(ask.plan);
-    let planned = plan::plan_some(tx, &mut sight.scene, limit, &mut nursery)?;
-    sight.claims.more |= planned.more;
+    // What can be leased at once need not be written as waiting, so no more is planned than that. If nothing
+    // can be leased, nobody waits for this.
+    let has_nowhere_to_go = nursery.channels.is_empty();
+    let (mut left, mut more) = (ask.plan, true);
+    while more
+        && left > 0
+        && (has_nowhere_to_go || left == ask.plan || nursery.newborns.len() < room)
+    {
+        let missing = room.saturating_sub(nursery.newborns.len()).max(PLAN_AHEAD);
+        let limit = if has_nowhere_to_go { left } else { missing.min(left) };
+        more = plan::plan_some(tx, &mut sight.scene, limit, &mut nursery)?.more;
+        left -= limit;
+    }
+    sight.claims.more |= more;
     Ok(nursery)
 }
 

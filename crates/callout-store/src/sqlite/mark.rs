@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// The least time between two marks while there is work.
 const EVERY: Duration = Duration::from_millis(900);
-/// Counts commits.
+/// Counts commits that bring no message.
 const GENERATION: &str = "generation";
 
 pub(super) const REACHED: &str = "
@@ -33,7 +33,7 @@ pub(super) const REACHED: &str = "
 /// How far a database has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
-    /// Commits of our own.
+    /// Commits of our own that brought no message.
     generation: i64,
     /// The row of the newest message.
     message: i64,

@@ -279,8 +279,6 @@ fn open(
     }
     let mut to: Vec<ReceiverName> =
         plan.deliveries.iter().map(|planned| planned.receiver.clone()).collect();
-    // Somebody has to look when its first step is over.
-    tx.news.work = true;
     let silent = policy.receivers(0).iter().filter(|name| !to.contains(name));
     to.extend(silent.cloned().collect::<Vec<_>>());
     escalate::record(tx, seq, timer, &to).map(drop)

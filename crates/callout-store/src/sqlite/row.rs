@@ -367,11 +367,6 @@ where
     row.get_ref(column)?.as_str()?.parse().map_err(|e: T::Err| strange(column, Box::new(e)))
 }
 
-/// A channel's name in the first column.
-pub(super) fn channel(row: &Row<'_>) -> rusqlite::Result<ChannelName> {
-    parsed(row, 0)
-}
-
 fn strange(column: usize, problem: crate::error::BackendError) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem)
 }

@@ -76,7 +76,9 @@ impl<'a> Book<'a> {
         let name = problem.contains("unquoted key");
         let help = name.then(|| "put the name in quotes: [channels.\"运维\"]".to_owned());
         // What stands twice is a key, or taken for one.
-        let is_key = problem.contains("duplicate") && is_key(self.source.text_at(span));
+        let (_, start, _) = self.source.line_at(span.start);
+        let is_first = self.source.text_at(&(start..span.start)).trim().is_empty();
+        let is_key = problem.contains("duplicate") && is_first && is_key(self.source.text_at(span));
         let show = if is_key { Show::UpToHere } else { Show::KeyOnly };
         self.error(span, show, About::Syntax, format!("syntax: {problem}"), help);
     }
