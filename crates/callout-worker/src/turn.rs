@@ -181,7 +181,9 @@ impl Turner {
         }
         let due = [next_at, escalated.next_at].into_iter().flatten().min();
         let next_at = due.unwrap_or(Timestamp::LAST).min(now + self.poll);
-        let more = more || more_new || escalated.more || reported || self.mending.is_some();
+        // Whom an alert is told next is claimed by the next turn.
+        let escalating = escalated.more || escalated.stepped > 0;
+        let more = more || more_new || escalating || reported || self.mending.is_some();
         // With nothing left to send from, most likely an attempt ends first, and one turn does for both.
         let is_full = self.lanes.iter().all(|lane| lane.ask().limit == 0);
         if more && is_full {
