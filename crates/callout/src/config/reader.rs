@@ -68,7 +68,7 @@ impl<'a> Book<'a> {
         help: Option<String>,
     ) -> Diagnostic {
         let place = at.map(|(span, show)| Place::new(self.source, span, show));
-        Diagnostic { file: self.source.path.clone(), place, problem, help }
+        Diagnostic { file: self.source.path.clone(), place, problem: one_line(problem), help }
     }
 
     /// Notes that the text is no TOML. What the line says behind the place stays hidden.
@@ -372,5 +372,15 @@ fn type_words(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+/// A text without what follows its first line. A value of several lines lacks a quote, and may have
+/// swallowed the line of a credential.
+fn one_line(text: String) -> String {
+    let ends = [text.find('\n'), text.find("\\n")];
+    match ends.into_iter().flatten().min().and_then(|end| text.get(..end)) {
+        Some(first) => format!("{first} …"),
+        None => text,
     }
 }

@@ -3,6 +3,37 @@
 use super::*;
 
 #[test]
+fn a_credential_that_a_value_has_swallowed_stays_hidden() {
+    // Three quotes begin a value of several lines.
+    check(
+        "time_zone = '''x\n[server]\nack_key = \"s3cret\"'''\n",
+        expect![[r#"
+        error: time_zone "x …
+          callout.toml:1:13
+            1 | time_zone = '''x
+              |             ^^^^
+          help: write a name such as "Asia/Shanghai" or "UTC"
+
+        error: there is no route
+          callout.toml
+          help: end the file with a route without `match`, such as:
+            [[routes]]
+            to = ["ops"]
+    "#]],
+    );
+    check(
+        "[[routes]]\nto = ['''x\nack_key = \"s3cret\"''']\n",
+        expect![[r#"
+        error: no receiver is called "x …
+          callout.toml:2:7
+            2 | to = ['''x
+              |       ^^^^
+          help: no receiver is configured
+    "#]],
+    );
+}
+
+#[test]
 fn a_credential_that_is_taken_for_a_key_stays_hidden() {
     // Where a sign is missing, the parser takes it for one.
     check(
