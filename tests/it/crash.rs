@@ -41,11 +41,13 @@ impl Dice {
     }
 }
 
-/// Starts the program; returns it with the address it listens on once it has said so.
-async fn serve(folder: &Folder) -> (Child, Option<String>) {
+/// Starts the program, which dies at a named point if `death` says so; returns it with the address it
+/// listens on once it has said so, unless it died before.
+pub(crate) async fn serve(folder: &Folder, death: Option<String>) -> (Child, Option<String>) {
     let mut child = tokio::process::Command::new(callout())
         .args(["serve", "--config"])
         .arg(folder.config())
+        .envs(death.map(|death| ("CALLOUT_CRASH_AT", death)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -103,7 +105,7 @@ async fn kill_while_it_starts(folder: &Folder, dice: &mut Dice) {
 /// Kills the program once the sink has seen some more requests. Returns the id of a message that was
 /// acknowledged over HTTP meanwhile.
 async fn kill_while_messages_flow(folder: &Folder, sink: &Sink, dice: &mut Dice) -> Option<String> {
-    let (mut program, address) = serve(folder).await;
+    let (mut program, address) = serve(folder, None).await;
     let address = address.expect("the program listens");
     if dice.roll(4) == 0 {
         sink.will("hook", [json(500, ""), Reply::Close]);
@@ -138,7 +140,7 @@ fn pending(folder: &Folder) -> serde_json::Value {
 
 /// Lets the program work until nothing is left to do.
 async fn drain(folder: &Folder, sink: &Sink) {
-    let (mut program, _) = serve(folder).await;
+    let (mut program, _) = serve(folder, None).await;
     let work = async {
         loop {
             let count = sink.count("hook");
@@ -173,7 +175,7 @@ async fn what_was_acknowledged_arrives_whoever_is_killed() {
         "[channels.hook]\nkind = \"webhook\"\nurl = \"{}\"\nconcurrency = {PERMITS}\n",
         sink.address("hook")
     ));
-    drop(serve(&folder).await);
+    drop(serve(&folder, None).await);
     let (stop, ledger) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
     let producers: Vec<_> = (0..2)
         .map(|name| {

@@ -161,7 +161,8 @@ impl Turner {
         if let Err(error @ StoreError::Broken { .. }) = &claims
             && self.apart_from.is_none()
         {
-            tracing::error!(%error, "claiming failed, new messages are planned apart from now on");
+            let error = crate::chain(error);
+            tracing::error!(error, "claiming failed; new messages are planned apart from now on");
             self.apart_from = Some(Duration::ZERO);
             settled?;
             return Ok(Turn { more: true, next_at: now });
@@ -290,7 +291,12 @@ impl Turner {
     ) -> Result<bool, StoreError> {
         match planned {
             Err(error @ StoreError::Broken { .. }) => {
-                tracing::error!(%error, "new messages cannot be planned");
+                let error = crate::chain(&error);
+                tracing::error!(
+                    error,
+                    "new messages cannot be planned and wait; what was planned before goes on: \
+                     keep a copy of the database and report this"
+                );
                 self.apart_from = Some(self.clock.elapsed() + self.poll);
                 return Ok(false);
             }

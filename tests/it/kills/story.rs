@@ -1,16 +1,15 @@
 //! What a program lives through until it dies, and what has to be true afterwards.
 
-use crate::crash::STUCK;
-use crate::program::{Folder, callout, post};
+use crate::crash::{STUCK, serve};
+use crate::program::{Folder, post};
 use crate::stage::sink::{Sink, json};
 use callout_client::rusqlite::{Connection, params};
 use callout_client::{Level, Message, MessageId, Outbox, Receipt};
 use callout_store::schema::{NOTE_VERSION, SQLITE, VERSION_TABLE};
 use callout_store::{Create, SqliteStore, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 /// Attempts that each channel may have under way at once.
@@ -118,26 +117,7 @@ impl Story {
 
     /// Starts the program, which dies at `death`. Its address is `None` if it died before it had one.
     pub(super) async fn start(&self, death: Death) -> (Child, Option<String>) {
-        let mut child = tokio::process::Command::new(callout())
-            .args(["serve", "--config"])
-            .arg(self.folder.config())
-            .env("CALLOUT_CRASH_AT", death.wish())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut address = None;
-        while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some(at) = line.split("http://").nth(1) {
-                address = at.split_whitespace().next().map(str::to_owned);
-                break;
-            }
-        }
-        // Keep reading, or the program would block on a full pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        (child, address)
+        serve(&self.folder, Some(death.wish())).await
     }
 
     /// Runs the program until it dies, with new messages if `flow`.

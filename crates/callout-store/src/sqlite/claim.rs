@@ -123,19 +123,17 @@ fn plan(tx: &mut Tx<'_>, sight: &mut Sight<'_>) -> Result<Nursery, StoreError> {
     }
     // What can be leased at once need not be written as waiting, so no more is planned than that. If nothing
     // can be leased, nobody waits for this.
-    let has_nowhere_to_go = nursery.channels.is_empty();
-    let (mut left, mut more) = (ask.plan, true);
-    while more
-        && left > 0
-        && (has_nowhere_to_go || left == ask.plan || nursery.newborns.len() < room)
-    {
+    let mut left = ask.plan;
+    loop {
         let missing = room.saturating_sub(nursery.newborns.len()).max(PLAN_AHEAD);
-        let limit = if has_nowhere_to_go { left } else { missing.min(left) };
-        more = plan::plan_some(tx, &mut sight.scene, limit, &mut nursery)?.more;
+        let limit = if nursery.channels.is_empty() { left } else { missing.min(left) };
+        let more = plan::plan_some(tx, &mut sight.scene, limit, &mut nursery)?.more;
         left -= limit;
+        if !more || left == 0 || nursery.newborns.len() >= room {
+            sight.claims.more |= more;
+            return Ok(nursery);
+        }
     }
-    sight.claims.more |= more;
-    Ok(nursery)
 }
 
 /// How many deliveries are due on a channel, up to `limit`.
