@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 const MESSAGES: &str = "
-    SELECT m.seq, m.id, p.state, p.alert
+    SELECT m.seq, m.id,
+           CASE WHEN p.seq IS NULL AND m.seq > coalesce(
+                    (SELECT min(n) FROM callout_counter WHERE name LIKE 'planned%'), m.seq - 1)
+                THEN 'new' ELSE p.state END,
+           p.alert
       FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq";
 const DELIVERIES: &str = "
     SELECT id, message_seq, receiver, state, channel, round, tries, lease_token, lease_owner,

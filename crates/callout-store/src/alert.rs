@@ -19,8 +19,8 @@
 /// 7. when the next step follows, in milliseconds since 1970, UTC; NULL if none does.
 pub const FIND_ALERT: &str = "
     WITH RECURSIVE follow (message, alert) AS (
-        SELECT p.state, coalesce(p.alert, m.seq)
-          FROM callout_message m JOIN callout_progress p ON p.seq = m.seq
+        SELECT coalesce(p.state, 'new'), coalesce(p.alert, m.seq)
+          FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
          WHERE m.id = ?1
          UNION ALL
         SELECT follow.message, a.successor

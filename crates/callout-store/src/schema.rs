@@ -32,6 +32,11 @@ pub const SQLITE: &[Migration] = &[
         name: "checksums",
         sql: include_str!("../migrations/sqlite/0003_checksums.sql"),
     },
+    Migration {
+        version: 4,
+        name: "unplanned",
+        sql: include_str!("../migrations/sqlite/0004_unplanned.sql"),
+    },
 ];
 
 /// Where the store notes which steps a database has taken. Part of no step: it comes first.

@@ -39,6 +39,7 @@ mod stats;
 mod story;
 mod tend;
 mod tx;
+mod unplanned;
 mod watch;
 mod writer;
 

@@ -105,7 +105,7 @@ impl Drain {
 fn is_nothing_left(database: &Path) -> Result<(), String> {
     let waiting = "
         SELECT (SELECT count(*) FROM callout_delivery WHERE state = 'ready' OR state = 'leased')
-             + (SELECT count(*) FROM callout_progress WHERE state = 'new')";
+             + (SELECT count(*) FROM callout_outbox WHERE state = 'new')";
     let connection = Connection::open(database).map_err(|e| e.to_string())?;
     let left = connection.query_row(waiting, [], |row| row.get::<_, i64>(0));
     match left.map_err(|e| e.to_string())? {

@@ -117,8 +117,12 @@ fn holds(
 ) -> Result<(), String> {
     let mut statement = connection
         .prepare(
-            "SELECT m.id, m.body, p.state FROM callout_message m
-               LEFT JOIN callout_progress p ON p.seq = m.seq",
+            "SELECT m.id, m.body,
+                    CASE WHEN p.seq IS NULL AND m.seq > coalesce(
+                             (SELECT min(n) FROM callout_counter WHERE name LIKE 'planned%'),
+                             m.seq - 1)
+                         THEN 'new' ELSE p.state END
+               FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq",
         )
         .map_err(words)?;
     let mut rows = statement.query([]).map_err(words)?;

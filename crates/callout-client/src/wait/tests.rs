@@ -121,7 +121,7 @@ fn nothing_is_held_between_two_looks() {
         assert!(truncates(&other));
         if pauses.get() == 3 {
             // As if a worker had found that nobody needs to acknowledge it.
-            let planned = "UPDATE callout_progress SET state = 'pending' WHERE seq = 1";
+            let planned = "INSERT INTO callout_progress (seq, state) VALUES (1, 'pending')";
             assert_eq!(other.execute(planned, []).unwrap(), 1);
         }
     };

@@ -24,7 +24,9 @@ pub(crate) fn open(conn: &Connection, id: MessageId, columns: &str) {
     let seq: i64 = conn
         .query_row("SELECT seq FROM callout_message WHERE id = ?1", [id.to_string()], |r| r.get(0))
         .unwrap();
-    conn.execute("UPDATE callout_progress SET state = 'pending' WHERE seq = ?1", [seq]).unwrap();
+    let planned = "INSERT INTO callout_progress (seq, state) VALUES (?1, 'pending')
+                   ON CONFLICT (seq) DO UPDATE SET state = excluded.state";
+    assert_eq!(conn.execute(planned, [seq]).unwrap(), 1);
     conn.execute(
         "INSERT INTO callout_alert (seq, level, state, opened_at, policy, timer, decision, step,
                 round, cause, since, late_ms, due_at, look_at)
@@ -145,7 +147,7 @@ fn a_message_without_an_alert_says_so() {
     let app = App::new();
     let id = enqueue(&app.conn, &Message::new(Level::Info, "x")).unwrap().id;
     assert_eq!(alert(&app.conn, id).unwrap(), Some(AlertState::NotPlanned));
-    let planned = "UPDATE callout_progress SET state = 'accepted', settled_at = 1 WHERE seq = 2";
+    let planned = "INSERT INTO callout_progress (seq, state, settled_at) VALUES (2, 'accepted', 1)";
     assert_eq!(app.conn.execute(planned, []).unwrap(), 1);
     assert_eq!(alert(&app.conn, id).unwrap(), Some(AlertState::NotRequired));
     assert_eq!(wait_for_ack(&app.conn, id, LONG).unwrap(), AlertState::NotRequired);
@@ -157,8 +159,8 @@ fn a_message_that_was_counted_shares_the_alert_it_was_counted_with() {
     let first = enqueue(&app.conn, &nobody_can_pay()).unwrap().id;
     let again = enqueue(&app.conn, &nobody_can_pay()).unwrap().id;
     open(&app.conn, first, ACKNOWLEDGED);
-    let merged = "UPDATE callout_progress SET state = 'merged', alert = 2, settled_at = 1
-                   WHERE seq = 3";
+    let merged = "INSERT INTO callout_progress (seq, state, alert, settled_at)
+                   VALUES (3, 'merged', 2, 1)";
     assert_eq!(app.conn.execute(merged, []).unwrap(), 1);
     let state = alert(&app.conn, again).unwrap();
     assert!(matches!(state, Some(AlertState::Acknowledged { .. })), "{state:?}");

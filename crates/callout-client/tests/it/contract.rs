@@ -97,7 +97,10 @@ fn the_sql_example_enqueues() {
         .with_idempotency_key("db-3-disk-full");
     assert_eq!(enqueued, expected);
     assert_eq!(row(&path, "bystander"), bystander);
-    assert_eq!((count(&path, "callout_message"), count(&path, "callout_progress")), (2, 2));
+    assert_eq!(
+        (count(&path, "callout_message"), count(&path, "callout_outbox WHERE state = 'new'")),
+        (2, 2)
+    );
 }
 
 /// The three parts of the example: the alert, the question, the end.
@@ -189,7 +192,10 @@ fn the_python_example_enqueues() {
         .with_ttl(Duration::from_secs(3600));
     assert_eq!(message(&row, bystander.created_at), expected);
     assert_eq!(self::row(&path, "bystander"), bystander);
-    assert_eq!((count(&path, "callout_message"), count(&path, "callout_progress")), (2, 2));
+    assert_eq!(
+        (count(&path, "callout_message"), count(&path, "callout_outbox WHERE state = 'new'")),
+        (2, 2)
+    );
 }
 
 #[test]

@@ -23,8 +23,8 @@ use callout_core::plan;
 use rusqlite::named_params;
 
 pub(super) const FIND: &str = "
-    SELECT m.seq, p.state, p.alert
-      FROM callout_message m CROSS JOIN callout_progress p ON p.seq = m.seq
+    SELECT m.seq, coalesce(p.state, 'new'), p.alert
+      FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
      WHERE m.id = :id";
 
 /// Writes an answer down, or says why not.

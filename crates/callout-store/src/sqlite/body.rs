@@ -24,8 +24,9 @@ pub(super) const READ: &str = concat!(
 pub(super) const REMAINS: &str = "SELECT id, level, title FROM callout_message WHERE seq = :seq";
 
 pub(super) const QUARANTINE: &str = "
-    UPDATE callout_progress SET state = 'dead', why = :why, settled_at = :now
-     WHERE seq = :seq";
+    INSERT INTO callout_progress (seq, state, why, settled_at) VALUES (:seq, 'dead', :why, :now)
+        ON CONFLICT (seq) DO UPDATE
+       SET state = excluded.state, why = excluded.why, settled_at = excluded.settled_at";
 
 /// Reads a message and checks it as if it had just been written, and that it is still what was planned.
 pub(super) fn read(db: Db<'_>, seq: i64) -> Result<Result<Trusted, Damaged>, StoreError> {

@@ -26,13 +26,14 @@ use std::collections::BTreeSet;
 pub(super) const CHUNK: usize = 256;
 
 pub(super) const FIND: &str = "
-    SELECT m.seq, p.state
-      FROM callout_message m CROSS JOIN callout_progress p ON p.seq = m.seq
+    SELECT m.seq, coalesce(p.state, 'new')
+      FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
      WHERE m.id = :id";
 
 pub(super) const CANCEL_NEW: &str = "
-    UPDATE callout_progress SET state = 'cancelled', settled_at = :now
-     WHERE seq = :seq AND state = 'new'";
+    INSERT INTO callout_progress (seq, state, settled_at) VALUES (:seq, 'cancelled', :now)
+        ON CONFLICT (seq) DO UPDATE SET state = excluded.state, settled_at = excluded.settled_at
+     WHERE state = 'new'";
 
 pub(super) const PLAN_AGAIN: &str = "
     UPDATE callout_progress SET state = 'new', why = NULL, settled_at = NULL, again_at = :now

@@ -9,7 +9,7 @@ use super::fault::broken;
 use super::plan;
 use super::row::{Delivery, urgency};
 use super::tx::{Db, Statements, Tx};
-use super::{Create, SqliteStore, connection, enqueue};
+use super::{Create, SqliteStore, connection, enqueue, unplanned};
 use crate::error::StoreError;
 use crate::model::{Attempt, NewMessage};
 use callout_core::delivery::{Place, Standing, State, Wait};
@@ -97,6 +97,7 @@ impl Filler {
             let new = NewMessage { id, created_at, message: message.clone() };
             self.write(&mut tx, &new, past)?;
         }
+        unplanned::reach(&tx, tx.news.message)?;
         tx.counters.write(Db::new(&statements))?;
         self.count += u64::try_from(n).unwrap_or(0);
         run(COMMIT).map_err(broken("fill the database"))

@@ -6,6 +6,7 @@
 use super::alert_row;
 use super::row::{self, Delivery, delivery_columns, lossy, time};
 use super::tx::Db;
+use super::unplanned;
 use crate::error::StoreError;
 use crate::model::{AlertFilter, Filter, Found, Page, Summary};
 use callout_core::alert::Standing;
@@ -28,8 +29,8 @@ const MANY: usize = 5;
 /// The columns [`listed`] reads.
 macro_rules! summary_columns {
     () => {
-        "m.seq, m.id, m.level, m.title, m.details, m.created_at, p.state, p.settled_at, p.why,
-         a.state, a.by, a.at, a.via, a.timer, a.step, a.due_at"
+        "m.seq, m.id, m.level, m.title, m.details, m.created_at, coalesce(p.state, 'new'),
+         p.settled_at, p.why, a.state, a.by, a.at, a.via, a.timer, a.step, a.due_at"
     };
 }
 pub(super) use summary_columns;
@@ -37,10 +38,10 @@ pub(super) use summary_columns;
 pub(super) const ALL: &str = concat!(
     "SELECT ",
     summary_columns!(),
-    " FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
-      LEFT JOIN callout_alert a ON a.seq = p.seq
-     WHERE p.seq < :before
-     ORDER BY p.seq DESC LIMIT :limit"
+    " FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
+      LEFT JOIN callout_alert a ON a.seq = m.seq
+     WHERE m.seq < :before
+     ORDER BY m.seq DESC LIMIT :limit"
 );
 
 // The second condition is what the partial index is about; SQLite cannot see that it follows.
@@ -51,6 +52,15 @@ pub(super) const IN_STATE: &str = concat!(
       LEFT JOIN callout_alert a ON a.seq = p.seq
      WHERE p.state = :state AND p.state <> 'accepted' AND p.seq < :before
      ORDER BY p.seq DESC LIMIT :limit"
+);
+
+pub(super) const UNPLANNED: &str = concat!(
+    "SELECT ",
+    summary_columns!(),
+    " FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
+      LEFT JOIN callout_alert a ON a.seq = m.seq
+     WHERE m.seq > :reached AND m.seq < :before AND p.seq IS NULL
+     ORDER BY m.seq DESC LIMIT :limit"
 );
 
 pub(super) const WITH_ALERT: &str = concat!(
@@ -145,6 +155,11 @@ fn candidates(db: Db<'_>, filter: &Filter, before: i64) -> Result<Vec<Listed>, S
     for state in states {
         let params = named_params! {":state": state, ":before": before, ":limit": limit};
         found.extend(db.all(DOING, IN_STATE, params, listed)?);
+    }
+    if filter.state == Some(MessageState::Pending) {
+        let reached = unplanned::reached(db)?;
+        let params = named_params! {":reached": reached, ":before": before, ":limit": limit};
+        found.extend(db.all(DOING, UNPLANNED, params, listed)?);
     }
     found.sort_by_key(|listed| std::cmp::Reverse(listed.seq));
     found.truncate(STRIDE);

@@ -15,7 +15,8 @@ use callout_core::plan;
 use rusqlite::named_params;
 
 pub(super) const TIE: &str = "
-    UPDATE callout_progress SET alert = :alert WHERE seq = :seq AND state = 'new'";
+    INSERT INTO callout_progress (seq, state, alert) VALUES (:seq, 'new', :alert)
+        ON CONFLICT (seq) DO UPDATE SET alert = excluded.alert";
 
 pub(super) const TIED: &str = "SELECT alert FROM callout_progress WHERE seq = :seq";
 

@@ -11,8 +11,9 @@ use super::escalate;
 use super::journal::{self, Entry};
 use super::rebase;
 use super::report::Ids;
-use super::row::{self, Delivery, Trusted, message_columns, time, urgency};
+use super::row::{self, Delivery, Trusted, time, urgency};
 use super::tx::Tx;
+use super::unplanned::{self, New};
 use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{Actor, PlanReport, PlanRequest};
@@ -30,16 +31,6 @@ use std::collections::BTreeSet;
 /// The most messages in one go, whatever is asked for.
 const PLAN_MAX: usize = 1024;
 
-// The second condition is what the partial index is about; SQLite cannot see that it follows.
-pub(super) const NEW: &str = concat!(
-    "SELECT ",
-    message_columns!(),
-    ", p.again_at, p.alert FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
-     WHERE p.state = 'new' AND p.state <> 'accepted'
-     ORDER BY p.seq
-     LIMIT :limit"
-);
-
 pub(super) const INSERT: &str = "
     INSERT INTO callout_delivery
            (message_seq, receiver, urgency, expires_at, state, channel, attempt, failover_at,
@@ -49,13 +40,14 @@ pub(super) const INSERT: &str = "
             :round, :plain, :soft, :tries, :ready_at, :wait, :lease_owner, :lease_token,
             :lease_until, :leased_at, :decision, :checksum)";
 
-// It was found by what the index says of its state. If the row itself says anything else the database is
+// Where it was found by what an index says of its state, and the row itself says anything else, the database is
 // damaged, and this fails instead of planning it again and again.
 pub(super) const PLANNED: &str = "
-    UPDATE callout_progress
-       SET state = :state, why = :why, settled_at = :settled_at, alert = :alert,
-           content = :content
-     WHERE seq = :seq";
+    INSERT INTO callout_progress (seq, state, why, settled_at, alert, content)
+    VALUES (:seq, :state, :why, :settled_at, :alert, :content)
+        ON CONFLICT (seq) DO UPDATE
+       SET state = excluded.state, why = excluded.why, settled_at = excluded.settled_at,
+           alert = excluded.alert, content = excluded.content";
 
 /// Plans up to `ask.limit` new messages, oldest first.
 pub(super) fn plan(tx: &mut Tx<'_>, ask: &PlanRequest) -> Result<PlanReport, StoreError> {
@@ -76,27 +68,24 @@ pub(super) fn plan_some(
     limit: usize,
     nursery: &mut Nursery,
 ) -> Result<PlanReport, StoreError> {
-    let limit = limit.min(PLAN_MAX);
-    let params = named_params! {":limit": i64::try_from(limit).unwrap_or(i64::MAX)};
-    let rows = tx.db.all("look for new messages", NEW, params, |row| {
-        let before =
-            Before { again_at: row.get::<_, Option<i64>>(12)?.map(time), alert: row.get(13)? };
-        Ok((row::message(row)?, before))
-    })?;
-    let mut report = PlanReport { more: rows.len() == limit, ..PlanReport::default() };
-    if rows.is_empty() {
-        return Ok(PlanReport::default());
+    let found = unplanned::next(tx.db, limit.min(PLAN_MAX))?;
+    let mut report = PlanReport { more: found.more, ..PlanReport::default() };
+    if let Some(seq) = found.reached {
+        unplanned::reach(tx, seq)?;
+    }
+    if found.messages.is_empty() {
+        return Ok(report);
     }
     let noted = rebase::newest(tx.db)?;
     let mut newest = noted;
-    for ((seq, row), before) in rows {
+    for New { seq, row, again_at, alert } in found.messages {
         match row::trusted(row) {
             Ok(message) => {
-                let created_at = match before.again_at {
+                let created_at = match again_at {
                     Some(again_at) => created_again_at(&message, scene.now, again_at),
                     None => *newest.insert(written_at(message.created_at, newest, scene.now)),
                 };
-                plan_one(tx, scene, seq, &message, created_at, before.alert, nursery)?;
+                plan_one(tx, scene, seq, &message, created_at, alert, nursery)?;
                 report.planned += 1;
             }
             Err(damaged) => {
@@ -148,14 +137,6 @@ impl Nursery {
         self.newborns = rest;
         out
     }
-}
-
-/// What was noted of a new message before it was planned.
-struct Before {
-    /// When it was put back to be planned again.
-    again_at: Option<Timestamp>,
-    /// The alert that it brings news of.
-    alert: Option<i64>,
 }
 
 fn plan_one(

@@ -8,6 +8,7 @@ use super::rebase;
 use super::row::{self, time, urgency};
 use super::tend::waiting_channels;
 use super::tx::Db;
+use super::unplanned;
 use crate::error::StoreError;
 use crate::model::{Health, Stats};
 use callout_core::delivery::Standing;
@@ -18,10 +19,6 @@ use callout_core::time::Timestamp;
 use rusqlite::named_params;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-// The second condition is what the partial index is about; SQLite cannot see that it follows.
-pub(super) const NEW: &str =
-    "SELECT count(*) FROM callout_progress WHERE state = 'new' AND state <> 'accepted'";
 
 // Looks at the latest deliveries only, accepted or not.
 pub(super) const LATEST: &str = "
@@ -45,7 +42,7 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
         clock: rebase::steps(db)?,
         ..Stats::default()
     };
-    let mut messages = BTreeMap::from([(MessageState::Pending, new_messages(db)?)]);
+    let mut messages = BTreeMap::from([(MessageState::Pending, unplanned::count(db)?)]);
     for (count, n) in counter::read(db)? {
         match count {
             Count::Messages(state) => *messages.entry(state).or_default() += n,
@@ -59,11 +56,6 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
     }
     stats.messages = messages.into_iter().filter(|(_, n)| *n > 0).collect();
     Ok(stats)
-}
-
-fn new_messages(db: Db<'_>) -> Result<u64, StoreError> {
-    let n = db.one("count new messages", NEW, &[], |row| row.get::<_, i64>(0))?;
-    Ok(n.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
 fn oldest_due(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {

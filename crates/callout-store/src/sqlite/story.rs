@@ -17,7 +17,7 @@ pub(super) const READ: &str = concat!(
     "SELECT ",
     summary_columns!(),
     ", (SELECT other.id FROM callout_message other WHERE other.seq = p.alert)
-      FROM callout_message m CROSS JOIN callout_progress p ON p.seq = m.seq
+      FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
       LEFT JOIN callout_alert a ON a.seq = m.seq
      WHERE m.id = :id"
 );

@@ -16,6 +16,7 @@ mod statements;
 mod stepping;
 #[cfg(feature = "conformance")]
 mod suite;
+mod unplanned;
 
 use super::{Create, SqliteStore};
 use crate::model::NewMessage;

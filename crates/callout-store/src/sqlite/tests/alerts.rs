@@ -58,16 +58,18 @@ fn asks(title: &str) -> NewMessage {
 pub(super) async fn plan(store: &SqliteStore, new: NewMessage) -> String {
     let id = new.id.to_string();
     store.enqueue(vec![new]).await.unwrap();
-    let entropy = crate::clock::entropy();
-    let ask = PlanRequest {
+    store.plan(ask_plan()).await.unwrap();
+    id
+}
+
+pub(super) fn ask_plan() -> PlanRequest {
+    PlanRequest {
         reading: Reading::default(),
         now: at(1),
         directory: directory(),
         limit: 100,
-        entropy,
-    };
-    store.plan(ask).await.unwrap();
-    id
+        entropy: crate::clock::entropy(),
+    }
 }
 
 async fn answer(store: &SqliteStore, id: &str, answer: Answer) {

@@ -63,7 +63,7 @@ async fn a_damaged_delivery_that_is_over_hides_no_other_message() {
     assert_eq!(cancel(&store, damaged).await, 0);
 }
 
-async fn cancel(store: &SqliteStore, id: String) -> usize {
+pub(super) async fn cancel(store: &SqliteStore, id: String) -> usize {
     let ask = CommandRequest {
         now: Timestamp::EPOCH,
         directory: directory(),

@@ -3,7 +3,7 @@
 use super::super::{
     alert, alert_stats, answer, attempt, body, channel, claim, command, connection, counter,
     delivery, enqueue, escalate, fill, journal, lease, list, mark, migrate, news, plan, prune,
-    rebase, report, stats, story, tend, watch,
+    rebase, report, stats, story, tend, unplanned, watch,
 };
 use super::{path, store};
 use crate::alert::FIND_ALERT;
@@ -83,6 +83,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("deliveries of a message", list::DELIVERIES),
     ("list exhausted alerts, newest first", list::EXHAUSTED),
     ("list in a state, newest first", list::IN_STATE),
+    ("list unplanned ones, newest first", list::UNPLANNED),
     ("list alerts in a state, newest first", list::WITH_ALERT),
     ("find by prefix", list::WITH_PREFIX),
     ("", migrate::HAS_VERSIONS),
@@ -91,7 +92,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("", news::TIE),
     ("what news are about", news::TIED),
     ("", plan::INSERT),
-    ("new messages", plan::NEW),
     ("", plan::PLANNED),
     ("tries of a message", prune::ATTEMPTS),
     ("", prune::DELETE),
@@ -109,7 +109,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("last words", report::LAST_WORDS),
     ("", stats::CHANNELS),
     ("latest deliveries", stats::LATEST),
-    ("count new messages", stats::NEW),
     ("journal of a message", story::JOURNAL),
     ("story by id", story::READ),
     ("expired deliveries", tend::EXPIRED),
@@ -121,6 +120,12 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("next lease end", tend::NEXT_LEASE_END),
     ("deliveries of a removed channel", tend::OF_CHANNEL),
     ("overdue deliveries", tend::OVERDUE),
+    ("count new messages", unplanned::COUNT),
+    ("new messages", unplanned::NEXT),
+    ("new messages that were put back", unplanned::PUT_BACK),
+    ("", unplanned::REACH),
+    ("how far planning has come", unplanned::REACHED),
+    ("count many new messages", unplanned::SPAN),
     ("what is new", watch::LATEST),
 ];
 
