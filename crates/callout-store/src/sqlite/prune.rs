@@ -35,8 +35,15 @@ pub(super) const ATTEMPTS: &str = "
 
 pub(super) const DELETE: &str = "DELETE FROM callout_message WHERE seq = :seq";
 
+/// How much of the file is free.
+pub(super) const ROOM: &str = "
+    SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
+
 /// Gives a few free pages back to the disk.
 pub(super) const SHRINK: &str = "PRAGMA incremental_vacuum(200)";
+
+/// One page in so many may be free: new messages take them, and giving them back moves others about.
+const FREE_SHARE: i64 = 10;
 
 struct Old {
     seq: i64,
@@ -91,10 +98,21 @@ pub(super) fn prune(tx: &mut Tx<'_>, ask: &PruneRequest) -> Result<PruneReport, 
         }
     }
     if report.deleted > 0 {
-        tx.db.all("shrink the database", SHRINK, &[], |_| Ok(()))?;
-        crash_point("after_shrink");
+        shrink(tx)?;
     }
     Ok(report)
+}
+
+/// Gives some of what is free back to the disk, if it is much.
+fn shrink(tx: &Tx<'_>) -> Result<(), StoreError> {
+    const DOING: &str = "shrink the database";
+    let room =
+        tx.db.one(DOING, ROOM, &[], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    if room.is_some_and(|(free, all)| free > all / FREE_SHARE) {
+        tx.db.all(DOING, SHRINK, &[], |_| Ok(()))?;
+        crash_point("after_shrink");
+    }
+    Ok(())
 }
 
 /// The state of a message that may go.

@@ -97,6 +97,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("", prune::DELETE),
     ("", prune::DELIVERIES),
     ("oldest messages", prune::OLDEST),
+    ("", prune::ROOM),
     ("", prune::SHRINK),
     ("waiting deliveries of a channel and urgency", rebase::AHEAD),
     ("", rebase::DROP),
