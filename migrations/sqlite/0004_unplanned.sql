@@ -9,9 +9,10 @@
 DROP TRIGGER callout_message_is_new;
 
 INSERT INTO callout_counter (name, n)
-SELECT 'planned', max(seq) FROM callout_progress HAVING max(seq) IS NOT NULL
- UNION ALL
-SELECT 'planned:copy', max(seq) FROM callout_progress HAVING max(seq) IS NOT NULL;
+SELECT name, seq
+  FROM (SELECT 'planned' AS name UNION ALL SELECT 'planned:copy'),
+       (SELECT max(seq) AS seq FROM callout_progress)
+ WHERE seq IS NOT NULL;
 
 CREATE TRIGGER callout_message_is_late AFTER INSERT ON callout_message
 WHEN new.seq <= (SELECT n FROM callout_counter WHERE name = 'planned')

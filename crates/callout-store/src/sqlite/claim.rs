@@ -237,6 +237,8 @@ fn lease(
     let lease =
         Lease { owner: sight.ask.worker, token: row.token + 1, until: sight.ask.lease_until };
     let Some(state) = delivery::happen(tx, &mut sight.scene, row, Event::Leased(lease))? else {
+        // Nobody can have been faster since it was read.
+        delivery::mend_indexes(tx)?;
         return Ok(false);
     };
     sight.channels.get(tx.db, &lane.channel)?.spend(&lane.rate, now);

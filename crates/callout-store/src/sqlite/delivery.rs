@@ -7,7 +7,7 @@ use super::escalate;
 use super::journal;
 use super::report::{self, Ids};
 use super::row::{self, Delivery, Remains, delivery_columns};
-use super::tx::{Tx, Values};
+use super::tx::{Db, Tx, Values};
 use crate::error::StoreError;
 use callout_core::alert as life;
 use callout_core::delivery::{self, Cause, Event, Given, Lease, Notice, Standing, State, Wait};
@@ -63,6 +63,8 @@ pub(super) const SET_ASIDE: &str = "
            plain = 0, soft = 0, ready_at = :now, expires_at = :now, lease_owner = NULL,
            lease_token = lease_token + 1, lease_until = NULL, leased_at = NULL, checksum = NULL
      WHERE id = :id";
+
+pub(super) const MEND: &str = "REINDEX callout_delivery";
 
 /// What a decision inside the store depends on.
 pub(super) struct Scene<'a> {
@@ -313,13 +315,36 @@ pub(super) fn fetch(
         row::delivery(row).map(Ok).or_else(|problem| Ok(Err(row::remains(row, &problem)?)))
     })?;
     let mut readable = Vec::with_capacity(rows.len());
+    let mut is_misled = false;
     for row in rows {
         match row {
             Ok(delivery) => readable.push(delivery),
+            Err(remains) if is_whole(tx.db, remains.id)? => is_misled = true,
             Err(remains) => set_aside(tx, now, remains)?,
         }
     }
+    if is_misled {
+        mend_indexes(tx)?;
+    }
     Ok(readable)
+}
+
+/// Whether a row can be read where no index has a say.
+fn is_whole(db: Db<'_>, id: i64) -> Result<bool, StoreError> {
+    let whole = db.one("read the delivery", READ, named_params! {":id": id}, |row| {
+        Ok(row::delivery(row).is_ok())
+    });
+    Ok(whole?.unwrap_or(false))
+}
+
+/// Makes the indexes anew because one of them says what its row does not. It takes as long as there are
+/// deliveries; else nothing the index hides would ever be found.
+pub(super) fn mend_indexes(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tracing::error!("an index of the outbox is damaged; all of its deliveries are indexed anew");
+    tx.db.execute("index the deliveries anew", MEND, &[])?;
+    // What it led to was not what was looked for.
+    tx.news.work = true;
+    Ok(())
 }
 
 /// Ends a delivery whose row is damaged, in words that can be read again.

@@ -40,8 +40,6 @@ pub(super) const INSERT: &str = "
             :round, :plain, :soft, :tries, :ready_at, :wait, :lease_owner, :lease_token,
             :lease_until, :leased_at, :decision, :checksum)";
 
-// Where it was found by what an index says of its state, and the row itself says anything else, the database is
-// damaged, and this fails instead of planning it again and again.
 pub(super) const PLANNED: &str = "
     INSERT INTO callout_progress (seq, state, why, settled_at, alert, content)
     VALUES (:seq, :state, :why, :settled_at, :alert, :content)

@@ -14,28 +14,33 @@ use rusqlite::named_params;
 /// So many are counted one by one; how many more there are is told from their numbers.
 const COUNT_MAX: i64 = 10_000;
 
-// It is noted twice, since a disk forgets. The smaller one counts: to look at a message again does no harm.
+// It is noted twice, since a disk forgets. The smaller one counts, none if one is missing: to look at a message
+// again does no harm.
 pub(super) const REACHED: &str = "
-    SELECT min(n) FROM callout_counter WHERE name = 'planned' OR name = 'planned:copy'";
+    SELECT CASE count(n) WHEN 2 THEN min(n) END FROM callout_counter
+     WHERE name = 'planned' OR name = 'planned:copy'";
 
 pub(super) const REACH: &str = "
     INSERT INTO callout_counter (name, n) VALUES ('planned', :seq), ('planned:copy', :seq)
         ON CONFLICT (name) DO UPDATE SET n = excluded.n";
 
-// The second condition is what the partial index is about; SQLite cannot see that it follows.
+// The second condition is what the partial index is about; SQLite cannot see that it follows. The row is asked
+// once more, since a damaged index would have the same message planned again and again.
 pub(super) const PUT_BACK: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", 1, p.again_at, p.alert FROM callout_progress p CROSS JOIN callout_message m ON m.seq = p.seq
-     WHERE p.state = 'new' AND p.state <> 'accepted' AND p.seq <= :reached
-     ORDER BY p.seq
+    ", 1, p.again_at, p.alert
+      FROM callout_progress i CROSS JOIN callout_progress p ON p.seq = i.seq
+     CROSS JOIN callout_message m ON m.seq = p.seq
+     WHERE i.state = 'new' AND i.state <> 'accepted' AND i.seq <= :reached AND p.state = 'new'
+     ORDER BY i.seq
      LIMIT :limit"
 );
 
 pub(super) const NEXT: &str = concat!(
     "SELECT ",
     message_columns!(),
-    ", coalesce(p.state = 'new', 1), p.again_at, p.alert
+    ", p.seq IS NULL OR p.state = 'new', p.again_at, p.alert
       FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
      WHERE m.seq > :reached
      ORDER BY m.seq
@@ -54,7 +59,9 @@ pub(super) const COUNT: &str = "
 pub(super) const SPAN: &str = "
     SELECT (SELECT max(seq) FROM callout_message)
          - max(:reached, (SELECT min(seq) FROM callout_message) - 1)
-         - (SELECT count(*) FROM callout_progress WHERE seq > :reached AND state <> 'new')";
+         - (SELECT count(*) FROM callout_progress WHERE seq > :reached AND state <> 'new')
+         + (SELECT count(*) FROM callout_progress
+             WHERE state = 'new' AND state <> 'accepted' AND seq <= :reached)";
 
 /// Messages that planning looks at next.
 pub(super) struct Found {
@@ -119,16 +126,16 @@ fn look(
     })
 }
 
-/// How many messages nobody has planned yet. If they are many, those that somebody deleted by hand among
-/// them are counted too.
+/// How many messages nobody has planned yet. If they are many, numbers among theirs that no message has, by
+/// somebody's hand, are counted too.
 pub(super) fn count(db: Db<'_>) -> Result<u64, StoreError> {
     let reached = reached(db)?;
     let params = named_params! {":reached": reached, ":limit": COUNT_MAX};
-    let number = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
-    let mut n = db.one("count new messages", COUNT, params, number)?.flatten().unwrap_or(0);
+    let number = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(0).unwrap_or(0));
+    let mut n = db.one("count new messages", COUNT, params, number)?.unwrap_or(0);
     if n >= COUNT_MAX {
         let params = named_params! {":reached": reached};
-        n = n.max(db.one("count new messages", SPAN, params, number)?.flatten().unwrap_or(0));
+        n = n.max(db.one("count new messages", SPAN, params, number)?.unwrap_or(0));
     }
     Ok(u64::try_from(n).unwrap_or(0))
 }

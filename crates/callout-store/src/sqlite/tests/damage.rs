@@ -133,3 +133,59 @@ async fn a_message_whose_state_is_damaged_hides_no_other_and_stops_no_pruning() 
     let ask = PruneRequest { accepted_before, dead_before, after: 0, limit: 10 };
     store.prune(ask).await.unwrap();
 }
+
+/// Changes a row behind the back of an index.
+fn change_unindexed(database: &Connection, index: &str, change: &str) {
+    database
+        .execute_batch(&format!(
+            "CREATE TEMP TABLE hidden AS SELECT * FROM sqlite_schema WHERE name = '{index}';
+             PRAGMA writable_schema = ON;
+             DELETE FROM sqlite_schema WHERE name = '{index}';
+             PRAGMA writable_schema = RESET;
+             {change};
+             PRAGMA writable_schema = ON;
+             INSERT INTO sqlite_schema SELECT * FROM hidden;
+             PRAGMA writable_schema = RESET; DROP TABLE hidden;"
+        ))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_index_that_names_the_wrong_delivery_changes_and_holds_up_nothing() {
+    for checksum in ["checksum", "NULL"] {
+        let (folder, store) = store();
+        let over = plan(&store, message("over")).await;
+        let database = Connection::open(path(&folder)).unwrap();
+        assert_eq!(cancel(&store, over.clone()).await, 1);
+        let again = "UPDATE callout_delivery SET state = 'ready', ended_at = NULL, checksum = NULL";
+        let kept = "SELECT ended_at, checksum FROM callout_delivery";
+        let (ended_at, sum): (i64, i64) =
+            database.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(database.execute(again, []).unwrap(), 1);
+        let back = format!(
+            "UPDATE callout_delivery SET state = 'cancelled', ended_at = {ended_at}, checksum = {sum};
+             UPDATE callout_delivery SET checksum = {checksum}"
+        );
+        change_unindexed(&database, "callout_delivery_ready", &back);
+        let indexed = || -> i64 {
+            let count = "SELECT count(*) FROM callout_delivery INDEXED BY callout_delivery_ready
+                          WHERE state = 'ready' AND channel = 'a'";
+            let fresh = Connection::open(path(&folder)).unwrap();
+            fresh.query_row(count, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(indexed(), 1, "the index says what its row does not");
+
+        let bystander = plan(&store, message("bystander")).await;
+        let mut claims = claim(&store).await;
+        let mut claimed = std::mem::take(&mut claims.claimed);
+        while claims.more {
+            claims = claim(&store).await;
+            claimed.append(&mut claims.claimed);
+        }
+        let ids: Vec<_> = claimed.iter().map(|claimed| claimed.id.to_string()).collect();
+        assert_eq!(ids, [bystander]);
+        let story = store.story(over).await.unwrap().unwrap();
+        assert_eq!(story.deliveries[0].state.name(), "cancelled");
+        assert_eq!(indexed(), 0, "the index was made anew");
+    }
+}

@@ -59,6 +59,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("", counter::ADD),
     ("", counter::READ),
     ("move a delivery", delivery::MOVE),
+    ("", delivery::MEND),
     ("", delivery::PROGRESS),
     ("", delivery::READ),
     ("", delivery::SET_PROGRESS),

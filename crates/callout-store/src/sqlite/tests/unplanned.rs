@@ -59,6 +59,8 @@ async fn a_number_that_the_disk_forgot_hides_no_message_and_repeats_none() {
         "UPDATE callout_counter SET n = n - 2 WHERE name = 'planned:copy'",
         "UPDATE callout_counter SET name = 'plunned' WHERE name = 'planned'",
         "DELETE FROM callout_counter WHERE name LIKE 'planned%'",
+        "DELETE FROM callout_counter WHERE name = 'planned'",
+        "UPDATE callout_counter SET n = n - 3 WHERE name = 'planned'",
     ];
     for damage in damages {
         let (folder, store) = store();
@@ -67,10 +69,13 @@ async fn a_number_that_the_disk_forgot_hides_no_message_and_repeats_none() {
         assert_eq!(plan_all(&store).await, 7);
         insert(&database, [None; 2]);
         assert!(database.execute(damage, []).unwrap() > 0);
-        insert(&database, [None; 3]);
-        assert_eq!(plan_all(&store).await, 5, "{damage}");
+        // The next ones get numbers that were planned before.
+        database.execute("DELETE FROM callout_message WHERE seq > 6", []).unwrap();
+        insert(&database, [None; 4]);
+        assert_eq!(plan_all(&store).await, 4, "{damage}");
         assert_eq!(plan_all(&store).await, 0, "{damage}");
-        assert_eq!(waiting(&store).await, 12, "{damage}");
+        // One of those that are planned was deleted by hand, which nobody counts.
+        assert_eq!(waiting(&store).await, 7 + 4, "{damage}");
     }
 }
 
