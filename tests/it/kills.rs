@@ -168,8 +168,9 @@ async fn a_death_between_sending_and_recording_repeats_exactly_one_message_under
 /// A folder in which some messages have been delivered, and nobody runs.
 async fn settled(sink: &Sink) -> (Folder, usize) {
     let mut story = Story::with(sink.clone());
-    for n in 0..2 * PERMITS {
-        story.put(Level::Warning, &format!("message {n}"));
+    // So long that deleting them leaves the file half empty.
+    for n in 0..4 * PERMITS {
+        story.put(Level::Warning, &format!("message {n}: {}", "so much to say ".repeat(60)));
     }
     story.finish(Death { point: "nowhere", nth: 0 }).await;
     (story.folder.clone(), story.acknowledged())

@@ -176,7 +176,14 @@ async fn measure(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     } else {
         figure::table(&figures);
         let (rounds, messages) = (ground.rounds, ground.messages);
-        print::out(format_args!("\n{rounds} rounds of at most {messages} messages. {machine}"));
+        let plural = if rounds == 1 { "" } else { "s" };
+        print::out(format_args!(
+            "\nRATIO is the median of each round's, not that of the two columns beside it. More is better for \
+             what counts a second, less for all else."
+        ));
+        print::out(format_args!(
+            "{rounds} round{plural} of at most {messages} messages. {machine}"
+        ));
     }
     Ok(())
 }

@@ -40,11 +40,13 @@ pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_
     if let Err(problem) = &story.message {
         _ = writeln!(text, "  {problem}");
     }
-    match &story.why {
-        Some(why) => _ = writeln!(text, "  route: {why}"),
-        None => _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)"),
+    if let Some(why) = &story.why {
+        _ = writeln!(text, "  route: {why}");
+    } else if summary.state == MessageState::Pending {
+        _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)");
     }
-    if story.why.is_some() && story.deliveries.is_empty() {
+    let is_decided = story.why.is_some() || summary.state != MessageState::Pending;
+    if is_decided && story.deliveries.is_empty() {
         _ = writeln!(text, "  {}", without_deliveries(summary.state));
     }
     let alert = story.alert.as_ref();

@@ -87,7 +87,7 @@ fn find(db: Db<'_>, id: &str) -> Result<Option<Found>, StoreError> {
 
 fn no_alert(state: &str) -> &'static str {
     match state {
-        "new" => "it has not been planned yet, ask again in a moment",
+        "new" => "no worker has looked at it yet, ask again in a moment (is one running?)",
         "dead" => "nobody has to acknowledge it, and it was not delivered",
         _ => "nobody has to acknowledge it",
     }

@@ -126,7 +126,8 @@ impl Mark {
     /// Replaces the file; readable by its owner only.
     fn write(&self, file: &Path) -> Result<(), StoreError> {
         const DOING: &str = "write the database's mark";
-        let fresh = beside(file, ".new");
+        // Several programs may be at it.
+        let fresh = beside(file, &format!(".{}.new", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
@@ -200,7 +201,9 @@ impl Marker {
         self.is_behind = false;
         self.is_due = Box::new(clock::deadline(EVERY));
         if let Err(error) = Mark::of(connection).and_then(|mark| mark.write(&self.file)) {
-            tracing::warn!(%error, "the database's mark could not be written");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let file = self.file.display();
+            tracing::warn!(%file, cause = cause.unwrap_or_default(), "{error}; it is tried again");
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
 }
 
 fn oldest_due(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
-    let mut oldest: Option<Timestamp> = None;
+    let mut oldest = unplanned::oldest(db)?;
     for channel in waiting_channels(db)? {
         for level in Level::ALL {
             let params = named_params! {":channel": channel, ":urgency": urgency(level)};

@@ -13,6 +13,8 @@ use rusqlite::named_params;
 
 /// So many are counted one by one; how many more there are is told from their numbers.
 const COUNT_MAX: i64 = 10_000;
+/// Among so many of the oldest, the one that has waited longest is looked for: others may be delayed.
+const OLDEST_MAX: i64 = 256;
 
 // It is noted twice, since a disk forgets. The smaller one counts, none if one is missing: to look at a message
 // again does no harm.
@@ -62,6 +64,15 @@ pub(super) const SPAN: &str = "
          - (SELECT count(*) FROM callout_progress WHERE seq > :reached AND state <> 'new')
          + (SELECT count(*) FROM callout_progress
              WHERE state = 'new' AND state <> 'accepted' AND seq <= :reached)";
+
+// The delay counts from when it was written.
+pub(super) const OLDEST: &str = "
+    SELECT min(due) FROM (
+        SELECT m.created_at + coalesce(m.delay_ms, 0) AS due
+          FROM callout_message m LEFT JOIN callout_progress p ON p.seq = m.seq
+         WHERE m.seq > :reached AND p.seq IS NULL
+         ORDER BY m.seq
+         LIMIT :limit)";
 
 /// Messages that planning looks at next.
 pub(super) struct Found {
@@ -124,6 +135,13 @@ fn look(
         let (seq, row) = row::message(row)?;
         Ok((New { seq, row, again_at, alert }, is_new))
     })
+}
+
+/// Since when one of the oldest messages that nobody has planned yet could be on its way.
+pub(super) fn oldest(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let params = named_params! {":reached": reached(db)?, ":limit": OLDEST_MAX};
+    let due = db.one("look for the oldest new message", OLDEST, params, |row| row.get(0))?;
+    Ok(due.flatten().map(time))
 }
 
 /// How many messages nobody has planned yet. If they are many, numbers among theirs that no message has, by

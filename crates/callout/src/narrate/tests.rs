@@ -209,6 +209,15 @@ fn a_message_that_is_new_or_only_recorded_says_so() {
     "#]],
     );
     check(
+        &Story { why: None, ..message(MessageState::Cancelled, vec![]) },
+        expect![[r#"
+        disk full (critical) is cancelled
+          019c0000-0000-7000-8000-000000000001
+          2026-11-18 11:06:40 UTC  enqueued
+          it was called off before anybody was told
+    "#]],
+    );
+    check(
         &message(MessageState::Accepted, vec![]),
         expect![[r#"
         disk full (critical) is accepted

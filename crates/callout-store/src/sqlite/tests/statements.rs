@@ -125,6 +125,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("count new messages", unplanned::COUNT),
     ("new messages", unplanned::NEXT),
     ("new messages that were put back", unplanned::PUT_BACK),
+    ("oldest new message", unplanned::OLDEST),
     ("", unplanned::REACH),
     ("how far planning has come", unplanned::REACHED),
     ("count many new messages", unplanned::SPAN),

@@ -6,7 +6,9 @@ use crate::model::{Filter, PlanReport};
 use crate::sqlite::SqliteStore;
 use crate::store::Store;
 use callout_core::plan::MessageState;
+use callout_core::time::Timestamp;
 use rusqlite::Connection;
+use std::time::Duration;
 
 /// Plans whatever there is, as often as it is worth it, and says how much there was.
 async fn plan_all(store: &SqliteStore) -> u64 {
@@ -21,7 +23,7 @@ async fn plan_all(store: &SqliteStore) -> u64 {
 }
 
 async fn waiting(store: &SqliteStore) -> u64 {
-    let stats = store.stats(callout_core::time::Timestamp::EPOCH).await.unwrap();
+    let stats = store.stats(Timestamp::EPOCH).await.unwrap();
     let pending = stats.messages.iter().find(|(state, _)| *state == MessageState::Pending);
     pending.map_or(0, |(_, n)| *n)
 }
@@ -91,6 +93,8 @@ async fn what_is_new_is_counted_however_much_it_is() {
         assert_eq!(waiting(&store).await, counted);
     }
     let filter = Filter { state: Some(MessageState::Pending), ..Filter::default() };
+    let stats = store.stats(Timestamp::EPOCH + Duration::from_secs(60)).await.unwrap();
+    assert_eq!(stats.oldest_due, Some(Duration::from_secs(60)), "although no worker has seen it");
     let page = store.list(filter, None, 1_000).await.unwrap();
     assert_eq!(page.messages.len(), 1_000);
     let newest = page.messages[0].id.clone();
