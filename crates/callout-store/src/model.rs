@@ -357,7 +357,7 @@ pub struct Stats {
     pub deliveries: Vec<(ChannelName, Standing, u64)>,
     /// Ended attempts by channel and outcome.
     pub attempts: Vec<(ChannelName, String, u64)>,
-    /// How long the delivery that has been due longest has been due.
+    /// How long the delivery that has been due longest, or the message that no worker has planned, has been due.
     pub oldest_due: Option<Duration>,
     /// From due to accepted, over the latest accepted deliveries (at most 1000): p50, p90, p99.
     pub accept_latency: Option<[Duration; 3]>,

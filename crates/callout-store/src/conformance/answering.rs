@@ -218,7 +218,7 @@ pub async fn who_cannot_be_answered(backend: &dyn Backend) {
     let bench = Bench::new(backend).await;
     let plain = bench.send(Level::Error, "plain").await;
     let ack = Answer::Acknowledge;
-    assert!(why(bench.answer(&plain, ack, at(0)).await).contains("not been planned"));
+    assert!(why(bench.answer(&plain, ack, at(0)).await).contains("no worker has looked"));
     bench.plan(at(0)).await;
     assert_eq!(why(bench.answer(&plain, ack, at(0)).await), "nobody has to acknowledge it");
     assert_eq!(bench.answer("nothing", ack, at(0)).await, Answered::Unknown);

@@ -124,12 +124,14 @@ pub async fn counts_agree_with_the_rows(backend: &dyn Backend) {
     bench.settle(&claimed[1], busy(), at(4)).await;
     bench.store.retire(worker(1), bench.directory.clone(), at(5)).await.unwrap();
     bench.settle(&claimed[2], accepted(), at(6)).await;
-    bench.send(Level::Error, "new").await;
-    counts_agree(&bench).await;
     let stats = bench.store.stats(at(10)).await.unwrap();
     // The busy one's pause ended a little before second 5.
     let oldest_due = stats.oldest_due.unwrap();
     assert!((5000..6000).contains(&oldest_due.as_millis()), "{oldest_due:?}");
+    bench.send(Level::Error, "new").await;
+    counts_agree(&bench).await;
+    let stats = bench.store.stats(at(10)).await.unwrap();
+    assert_eq!(stats.oldest_due, Some(Duration::from_secs(10)), "since it was written");
     assert_eq!(stats.accept_latency, Some([Duration::from_secs(4); 3]));
     let health = bench.store.health().await.unwrap();
     assert_eq!(health[0].channel.as_str(), "a");
