@@ -311,6 +311,22 @@ pub(super) fn fetch(
     sql: &'static str,
     params: Values<'_>,
 ) -> Result<Vec<Delivery>, StoreError> {
+    let (readable, is_misled) = look(tx, now, doing, sql, params)?;
+    if !is_misled {
+        return Ok(readable);
+    }
+    mend_indexes(tx)?;
+    Ok(look(tx, now, doing, sql, params)?.0)
+}
+
+/// Fetches the deliveries that can be read, and says whether an index led to one that it should not.
+fn look(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    doing: &'static str,
+    sql: &'static str,
+    params: Values<'_>,
+) -> Result<(Vec<Delivery>, bool), StoreError> {
     let rows = tx.db.all(doing, sql, params, |row| {
         row::delivery(row).map(Ok).or_else(|problem| Ok(Err(row::remains(row, &problem)?)))
     })?;
@@ -323,10 +339,7 @@ pub(super) fn fetch(
             Err(remains) => set_aside(tx, now, remains)?,
         }
     }
-    if is_misled {
-        mend_indexes(tx)?;
-    }
-    Ok(readable)
+    Ok((readable, is_misled))
 }
 
 /// Whether a row can be read where no index has a say.

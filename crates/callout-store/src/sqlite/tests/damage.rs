@@ -6,9 +6,11 @@ use crate::clock::Reading;
 use crate::model::{
     Actor, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk, PruneRequest,
 };
-use crate::sqlite::SqliteStore;
+use crate::sqlite::tx::Tx;
+use crate::sqlite::{SqliteStore, claim};
 use crate::store::Store;
 use callout_core::id::WorkerId;
+use callout_core::level::Level;
 use callout_core::plan::MessageState;
 use callout_core::rate::Rate;
 use callout_core::time::Timestamp;
@@ -150,6 +152,35 @@ fn change_unindexed(database: &Connection, index: &str, change: &str) {
         .unwrap();
 }
 
+/// Makes an index say that the only delivery, which is cancelled, is ready.
+fn mislead(database: &Connection, checksum: &str) {
+    let kept = "SELECT ended_at, checksum FROM callout_delivery";
+    let (ended_at, sum): (i64, i64) =
+        database.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let again = "UPDATE callout_delivery SET state = 'ready', ended_at = NULL, checksum = NULL";
+    assert_eq!(database.execute(again, []).unwrap(), 1);
+    let back = format!(
+        "UPDATE callout_delivery SET state = 'cancelled', ended_at = {ended_at}, checksum = {sum};
+         UPDATE callout_delivery SET checksum = {checksum}"
+    );
+    change_unindexed(database, "callout_delivery_ready", &back);
+}
+
+#[tokio::test]
+async fn what_an_index_hid_behind_a_wrong_delivery_is_found_at_once() {
+    let (folder, store) = store();
+    let over = plan(&store, message("over")).await;
+    assert_eq!(cancel(&store, over).await, 1);
+    mislead(&Connection::open(path(&folder)).unwrap(), "checksum");
+    plan(&store, message("bystander")).await;
+    let due = |tx: &mut Tx<'_>| {
+        let now = Timestamp::EPOCH + Duration::from_secs(60);
+        claim::due(tx, &"a".parse().unwrap(), Level::Error, now, 1)
+    };
+    let found = store.writer.write(due).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+}
+
 #[tokio::test]
 async fn an_index_that_names_the_wrong_delivery_changes_and_holds_up_nothing() {
     for checksum in ["checksum", "NULL"] {
@@ -157,16 +188,7 @@ async fn an_index_that_names_the_wrong_delivery_changes_and_holds_up_nothing() {
         let over = plan(&store, message("over")).await;
         let database = Connection::open(path(&folder)).unwrap();
         assert_eq!(cancel(&store, over.clone()).await, 1);
-        let again = "UPDATE callout_delivery SET state = 'ready', ended_at = NULL, checksum = NULL";
-        let kept = "SELECT ended_at, checksum FROM callout_delivery";
-        let (ended_at, sum): (i64, i64) =
-            database.query_row(kept, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-        assert_eq!(database.execute(again, []).unwrap(), 1);
-        let back = format!(
-            "UPDATE callout_delivery SET state = 'cancelled', ended_at = {ended_at}, checksum = {sum};
-             UPDATE callout_delivery SET checksum = {checksum}"
-        );
-        change_unindexed(&database, "callout_delivery_ready", &back);
+        mislead(&database, checksum);
         let indexed = || -> i64 {
             let count = "SELECT count(*) FROM callout_delivery INDEXED BY callout_delivery_ready
                           WHERE state = 'ready' AND channel = 'a'";
