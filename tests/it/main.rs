@@ -12,6 +12,7 @@
     reason = "a test expects, and fails where it is wrong"
 )]
 
+mod ahead;
 mod application;
 mod bench;
 mod browser;

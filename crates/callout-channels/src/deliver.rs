@@ -228,7 +228,8 @@ impl Call<'_> {
     async fn exchange(&self, request: HttpRequest) -> Result<(HttpResponse, Mask), Outcome> {
         let Some(login) = self.http.login() else { return self.once(request, None).await };
         let (limit, mut under_way) = (self.transport.timeout(), false);
-        let done = self.logged_in(login, request, &mut under_way);
+        // Few channels log in, and what few do is not to make every attempt larger.
+        let done = Box::pin(self.logged_in(login, request, &mut under_way));
         tokio::time::timeout(limit, done).await.unwrap_or_else(|_| {
             let reason = Reason::text(format!("no answer within {limit:?}, logging in included"));
             Err(if under_way { Outcome::Unknown(reason) } else { Outcome::Transient(reason) })
@@ -282,7 +283,7 @@ impl Call<'_> {
     async fn follow_up(&self, after: &mut FollowUps) {
         let mut answers = Vec::new();
         while let Some(request) = self.http.follow_up(self.out, (self.clock)(), &answers) {
-            let Some(answer) = self.after(request, after).await else { return };
+            let Some(answer) = Box::pin(self.after(request, after)).await else { return };
             answers.push(answer);
         }
         // What newer news have changed already stays as they left it.
@@ -299,7 +300,7 @@ impl Call<'_> {
         for receipt in &about.receipts {
             let news = self.out.news();
             let Some(edit) = self.http.edit(&told, receipt, news, (self.clock)()) else { continue };
-            if self.after(edit, after).await.is_none() {
+            if Box::pin(self.after(edit, after)).await.is_none() {
                 return;
             }
         }

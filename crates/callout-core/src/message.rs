@@ -8,6 +8,7 @@ use crate::level::Level;
 use crate::time::{format_duration, parse_duration};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 /// The most bytes a title may have.
@@ -167,7 +168,7 @@ impl Message {
         count("labels", self.labels.len(), LABELS_MAX)?;
         for (name, value) in &self.labels {
             line("labels: a label's name", name, NAME_BYTES_MAX)?;
-            text(&format!("labels.{name}"), value, LABEL_VALUE_BYTES_MAX)?;
+            text(format_args!("labels.{name}"), value, LABEL_VALUE_BYTES_MAX)?;
         }
         self.validate_lists()?;
         for (field, key) in
@@ -207,16 +208,16 @@ impl Message {
     fn validate_lists(&self) -> Result<(), Invalid> {
         count("links", self.links.len(), LIST_MAX)?;
         for (n, link) in self.links.iter().enumerate() {
-            line(&format!("links[{n}].text"), &link.text, NAME_BYTES_MAX)?;
-            web_address(&format!("links[{n}].url"), &link.url)?;
+            line(format_args!("links[{n}].text"), &link.text, NAME_BYTES_MAX)?;
+            web_address(format_args!("links[{n}].url"), &link.url)?;
         }
         count("images", self.images.len(), LIST_MAX)?;
         for (n, image) in self.images.iter().enumerate() {
-            web_address(&format!("images[{n}]"), image)?;
+            web_address(format_args!("images[{n}]"), image)?;
         }
         count("attachments", self.attachments.len(), LIST_MAX)?;
         for (n, file) in self.attachments.iter().enumerate() {
-            line(&format!("attachments[{n}].name"), &file.name, NAME_BYTES_MAX)?;
+            line(format_args!("attachments[{n}].name"), &file.name, NAME_BYTES_MAX)?;
             if file.name.contains(['/', '\\', '"']) {
                 return Err(invalid(
                     format!("attachments[{n}].name"),
@@ -227,10 +228,9 @@ impl Message {
         }
         for (field, names) in [("mentions", &self.mentions), ("to", &self.to)] {
             count(field, names.len(), LIST_MAX)?;
-            names
-                .iter()
-                .enumerate()
-                .try_for_each(|(n, name)| line(&format!("{field}[{n}]"), name, NAME_BYTES_MAX))?;
+            names.iter().enumerate().try_for_each(|(n, name)| {
+                line(format_args!("{field}[{n}]"), name, NAME_BYTES_MAX)
+            })?;
         }
         count("native", self.native.len(), LIST_MAX)?;
         for (kind, body) in &self.native {
@@ -380,8 +380,8 @@ impl Message {
     }
 }
 
-fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Invalid {
-    Invalid { field: field.into(), problem: problem.into() }
+fn invalid(field: impl Display, problem: impl Into<String>) -> Invalid {
+    Invalid { field: field.to_string(), problem: problem.into() }
 }
 
 fn count(field: &str, n: usize, most: usize) -> Result<(), Invalid> {
@@ -393,7 +393,7 @@ fn count(field: &str, n: usize, most: usize) -> Result<(), Invalid> {
 }
 
 /// One line: visible, and without any control character.
-fn line(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
+fn line(field: impl Display, value: &str, most: usize) -> Result<(), Invalid> {
     if value.trim().is_empty() {
         return Err(invalid(field, "is empty; give it at least one visible character"));
     }
@@ -407,8 +407,15 @@ fn line(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
 }
 
 /// Several lines: no control characters but line feed, carriage return and tab.
-fn text(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
-    match value.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+fn text(field: impl Display, value: &str, most: usize) -> Result<(), Invalid> {
+    // One look at the bytes, without a branch for each, clears nearly every text; 0xc2 begins the
+    // control characters from U+0080 on.
+    let is_suspicious = value.bytes().fold(false, |found, byte| {
+        let is_space = matches!(byte, b'\n' | b'\r' | b'\t');
+        found | ((byte < b' ') & !is_space) | (byte == 0x7f) | (byte == 0xc2)
+    });
+    let is_forbidden = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    match is_suspicious.then(|| value.chars().find(is_forbidden)).flatten() {
         Some(c) => Err(invalid(
             field,
             format!(
@@ -419,7 +426,7 @@ fn text(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
     }
 }
 
-fn length(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
+fn length(field: impl Display, value: &str, most: usize) -> Result<(), Invalid> {
     let bytes = value.len();
     if bytes <= most {
         Ok(())
@@ -428,8 +435,8 @@ fn length(field: &str, value: &str, most: usize) -> Result<(), Invalid> {
     }
 }
 
-fn web_address(field: &str, url: &str) -> Result<(), Invalid> {
-    line(field, url, URL_BYTES_MAX)?;
+fn web_address(field: impl Display, url: &str) -> Result<(), Invalid> {
+    line(&field, url, URL_BYTES_MAX)?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
         || url.contains(char::is_whitespace)

@@ -9,6 +9,7 @@ use callout_core::level::Level;
 use callout_core::message::{Attachment, Invalid, Link, Message};
 use callout_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -79,21 +80,21 @@ impl<'a> Value<'a> {
 /// The `details` column: the parts of a message that no query looks at.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Details {
+struct Details<'m> {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    links: Vec<Link>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    images: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<Attachment>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    mentions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    to: Vec<String>,
+    labels: Cow<'m, BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    links: Cow<'m, [Link]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    images: Cow<'m, [String]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    attachments: Cow<'m, [Attachment]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    mentions: Cow<'m, [String]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    to: Cow<'m, [String]>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    native: BTreeMap<String, serde_json::Value>,
+    native: Cow<'m, BTreeMap<String, serde_json::Value>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     require_ack: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,13 +130,13 @@ impl Row {
     pub fn new(id: MessageId, message: &Message, created_at: Timestamp) -> Result<Self, Invalid> {
         message.validate()?;
         let details = Details {
-            labels: message.labels.clone(),
-            links: message.links.clone(),
-            images: message.images.clone(),
-            attachments: message.attachments.clone(),
-            mentions: message.mentions.clone(),
-            to: message.to.clone(),
-            native: message.native.clone(),
+            labels: Cow::Borrowed(&message.labels),
+            links: Cow::Borrowed(&message.links),
+            images: Cow::Borrowed(&message.images),
+            attachments: Cow::Borrowed(&message.attachments),
+            mentions: Cow::Borrowed(&message.mentions),
+            to: Cow::Borrowed(&message.to),
+            native: Cow::Borrowed(&message.native),
             require_ack: message.require_ack,
             ack_within_ms: message.ack_within.map(milliseconds),
             resolve: message.resolve,
@@ -215,17 +216,17 @@ impl Row {
         }
         let unreadable = |e: &dyn std::fmt::Display| Damaged::Unreadable(e.to_string());
         let level: Level = self.level.parse().map_err(|e| unreadable(&e))?;
-        let details: Details = serde_json::from_str(&self.details)
+        let details: Details<'_> = serde_json::from_str(&self.details)
             .map_err(|e| Damaged::Unreadable(format!("details: {e}")))?;
         let mut message = Message::new(level, self.title.as_str());
         message.body.clone_from(&self.body);
-        message.labels = details.labels;
-        message.links = details.links;
-        message.images = details.images;
-        message.attachments = details.attachments;
-        message.mentions = details.mentions;
-        message.to = details.to;
-        message.native = details.native;
+        message.labels = details.labels.into_owned();
+        message.links = details.links.into_owned();
+        message.images = details.images.into_owned();
+        message.attachments = details.attachments.into_owned();
+        message.mentions = details.mentions.into_owned();
+        message.to = details.to.into_owned();
+        message.native = details.native.into_owned();
         message.require_ack = details.require_ack;
         message.ack_within = details.ack_within_ms.map(duration).transpose()?;
         message.resolve = details.resolve;

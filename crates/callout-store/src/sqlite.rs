@@ -55,7 +55,7 @@ use self::guard::Guard;
 use self::reader::Readers;
 use self::tx::Tx;
 use self::watch::{Bell, Watcher};
-use self::writer::{Desk, Writer};
+use self::writer::{Desk, Hand, Writer};
 use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::model::{
@@ -133,7 +133,8 @@ impl SqliteStore {
         let marker = mark::compare(path, &connection)?;
         let (lost, mark_is_held) = (marker.lost, marker.held());
         let guard = Guard::new(path);
-        let desk = Desk { connection, bell: Arc::clone(&bell), guard, marker };
+        let hand = Hand { bell: Arc::clone(&bell), guard, marker };
+        let desk = Desk { connection, hand };
         let writer = Writer::start(desk)?;
         Ok(Self {
             readers: Readers::new(path.to_owned()),
@@ -171,7 +172,8 @@ impl SqliteStore {
         let (bell, guard) = (Arc::new(Bell::new(&connection)?), Guard::new(path));
         let marker = mark::compare(path, &connection)?;
         let (lost, mark_is_held) = (marker.lost, marker.held());
-        let desk = Desk { connection, bell: Arc::clone(&bell), guard, marker };
+        let hand = Hand { bell: Arc::clone(&bell), guard, marker };
+        let desk = Desk { connection, hand };
         Ok(Self {
             readers: Readers::inline(path.to_owned()),
             path: path.to_owned(),

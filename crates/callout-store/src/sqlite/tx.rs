@@ -12,7 +12,7 @@ pub(super) type Values<'a> = &'a [(&'a str, &'a dyn ToSql)];
 
 /// Prepared statements of one connection, each ready for the next time without being looked up by its text.
 pub(super) struct Statements<'c> {
-    connection: &'c Connection,
+    pub(super) connection: &'c Connection,
     kept: RefCell<Vec<Kept<'c>>>,
 }
 
@@ -35,9 +35,9 @@ impl<'c> Statements<'c> {
 
     fn take(&self, sql: &'static str) -> rusqlite::Result<Kept<'c>> {
         let mut kept = self.kept.borrow_mut();
-        // The same constant may lie in several places.
-        match kept.iter().position(|kept| std::ptr::eq(kept.sql, sql) || kept.sql == sql) {
-            Some(at) => Ok(kept.swap_remove(at)),
+        // The same constant may lie in several places. What was used last stands last.
+        match kept.iter().rposition(|kept| std::ptr::eq(kept.sql, sql) || kept.sql == sql) {
+            Some(at) => Ok(kept.remove(at)),
             None => {
                 let statement = self.connection.prepare_cached(sql)?;
                 Ok(Kept { sql, statement, places: Vec::new() })

@@ -86,7 +86,7 @@ impl Writer {
         let task = Box::new(Task { work, result: None, reply, _permit: permit });
         #[cfg(feature = "conformance")]
         if let Some(desk) = &self.inline {
-            desk.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(vec![task]);
+            desk.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(task);
             return answer.await.map_err(|_| StoreError::Closed)?;
         }
         let queue = self.queue.as_ref().ok_or(StoreError::Closed)?;
@@ -196,6 +196,11 @@ where
 /// What the writer works with.
 pub(super) struct Desk {
     pub(super) connection: Connection,
+    pub(super) hand: Hand,
+}
+
+/// What the writer works with besides its connection.
+pub(super) struct Hand {
     pub(super) bell: Arc<Bell>,
     pub(super) guard: Guard,
     pub(super) marker: Marker,
@@ -208,10 +213,12 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
-    fn serve(mut self, waiting: &Receiver<Box<dyn Job>>) {
-        let mut checkpointed_at = self.connection.total_changes();
+    fn serve(self, waiting: &Receiver<Box<dyn Job>>) {
+        let Self { connection, mut hand } = self;
+        let statements = Statements::of(&connection);
+        let mut checkpointed_at = connection.total_changes();
         loop {
-            let first = if self.connection.total_changes() == checkpointed_at {
+            let first = if connection.total_changes() == checkpointed_at {
                 waiting.recv().map_err(RecvTimeoutError::from)
             } else {
                 waiting.recv_timeout(IDLE)
@@ -219,21 +226,29 @@ impl Desk {
             match first {
                 Ok(first) => {
                     let group = std::iter::once(first).chain(waiting.try_iter()).take(GROUP_MAX);
-                    self.write(group.collect());
+                    hand.write(&statements, group.collect());
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    checkpointed_at = self.connection.total_changes();
-                    self.marker.rest(&self.connection);
-                    self.checkpoint();
+                    checkpointed_at = connection.total_changes();
+                    hand.marker.rest(&connection);
+                    hand.checkpoint(&connection);
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.marker.rest(&self.connection),
+                Err(RecvTimeoutError::Disconnected) => return hand.marker.rest(&connection),
             }
         }
     }
 
-    fn checkpoint(&mut self) {
+    /// Runs one operation and answers it.
+    #[cfg(feature = "conformance")]
+    fn write(&mut self, task: Box<dyn Job>) {
+        self.hand.write(&Statements::of(&self.connection), vec![task]);
+    }
+}
+
+impl Hand {
+    fn checkpoint(&mut self, connection: &Connection) {
         crash_point("before_checkpoint");
-        if let Err(error) = self.connection.query_row(CHECKPOINT, [], |_| Ok(())) {
+        if let Err(error) = connection.query_row(CHECKPOINT, [], |_| Ok(())) {
             tracing::warn!(error = %error, "checkpoint failed");
             self.distrust(&Fate::Unknown(Arc::new(error)), &[]);
         }
@@ -241,16 +256,16 @@ impl Desk {
     }
 
     /// Runs a group of operations in one transaction and answers them.
-    fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let bell = Arc::clone(&self.bell);
+    fn write(&mut self, statements: &Statements<'_>, mut group: Vec<Box<dyn Job>>) {
+        let (connection, bell) = (statements.connection, Arc::clone(&self.bell));
         let fate = bell.while_writing(|| {
-            let before = self.connection.total_changes();
-            let (fate, news) = self.transact(&mut group);
+            let before = connection.total_changes();
+            let (fate, news) = self.transact(statements, &mut group);
             self.distrust(&fate, &group);
             if matches!(fate, Fate::Committed) {
                 bell.committed(news);
-                if self.connection.total_changes() != before {
-                    self.marker.committed(&self.connection);
+                if connection.total_changes() != before {
+                    self.marker.committed(connection);
                 }
             }
             fate
@@ -261,17 +276,21 @@ impl Desk {
         crash_point("after_answers");
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> (Fate, News) {
-        if let Err(stop) = self.guard.admit(&self.connection) {
+    fn transact(
+        &mut self,
+        statements: &Statements<'_>,
+        group: &mut [Box<dyn Job>],
+    ) -> (Fate, News) {
+        let connection = statements.connection;
+        if let Err(stop) = self.guard.admit(connection) {
             return (Fate::Refused(stop), News::default());
         }
-        let statements = Statements::of(&self.connection);
-        let run = Run { connection: &self.connection, statements: &statements };
+        let run = Run { connection, statements };
         let mut done = run.group(group, Each::Bare);
         if done.is_err() && group.len() > 1 {
             // The second time may hide what a failing disk did the first time.
             distrust_after(&mut self.guard, group);
-            if let Err(stop) = self.guard.admit(&self.connection) {
+            if let Err(stop) = self.guard.admit(connection) {
                 return (Fate::Refused(stop), News::default());
             }
             done = run.group(group, Each::InSavepoint);
@@ -316,7 +335,7 @@ enum Each {
 
 /// One transaction.
 struct Run<'r, 'c> {
-    connection: &'c Connection,
+    connection: &'r Connection,
     statements: &'r Statements<'c>,
 }
 
