@@ -12,7 +12,6 @@
     reason = "a test expects, and fails where it is wrong"
 )]
 
-mod ahead;
 mod application;
 mod bench;
 mod browser;

@@ -99,8 +99,6 @@ pub(crate) struct Ended {
     pub(crate) delivered: Delivered,
     /// What the clock said then, by which a provider's "not before" is meant.
     pub(crate) at: Timestamp,
-    /// When it began, by the clock that nobody sets.
-    pub(crate) begun: Duration,
 }
 
 /// Tries once.
@@ -123,7 +121,6 @@ pub(crate) async fn attempt(
     means: Means,
 ) -> Ended {
     let Means { transport, clock, locale, zone, guard } = means;
-    let begun = clock.elapsed();
     let out = Outgoing {
         message: &claimed.message,
         id: claimed.id,
@@ -151,7 +148,7 @@ pub(crate) async fn attempt(
         detail = delivered.outcome.reason().detail,
         "attempt ended"
     );
-    Ended { delivered, at: clock.now(), begun }
+    Ended { delivered, at: clock.now() }
 }
 
 fn no_answer() -> Outcome {

@@ -7,7 +7,7 @@
 use crate::attempt::{Ended, GUARD, Means, People, ask, attempt};
 use crate::lane::Lane;
 use crate::steady::Steady;
-use crate::{Clock, LEASE, LaneSetup, Presence, Setup};
+use crate::{Clock, LEASE, Presence, Setup};
 use callout_channels::transport::Transport;
 use callout_channels::{Delivered, TimeZone};
 use callout_core::delivery::{self, Event, Given};
@@ -66,7 +66,7 @@ pub(crate) struct Turner {
     presence: Presence,
     poll: Duration,
     lanes: Vec<Lane>,
-    tasks: JoinSet<Option<Ended>>,
+    tasks: JoinSet<Ended>,
     flights: HashMap<Id, Flight>,
     /// Ended, and not yet written down.
     unsettled: Vec<Settlement>,
@@ -80,7 +80,7 @@ pub(crate) struct Turner {
     blocked: BTreeSet<ChannelName>,
 }
 
-/// An attempt under way, or about to be.
+/// An attempt under way.
 struct Flight {
     claimed: Arc<Claimed>,
     lane: usize,
@@ -91,11 +91,6 @@ struct Flight {
 
 impl Turner {
     pub(crate) fn new(setup: Setup, stopping: Arc<AtomicBool>) -> Self {
-        let directory = setup.directory.clone();
-        let lane = |setup: LaneSetup| {
-            let is_costly = directory.costly.contains(&setup.name);
-            Lane::new(setup, is_costly)
-        };
         Self {
             store: setup.store,
             steady: Steady::new(setup.clock.clone()),
@@ -109,7 +104,7 @@ impl Turner {
             zone: setup.zone,
             presence: setup.presence,
             poll: setup.poll,
-            lanes: setup.lanes.into_iter().map(lane).collect(),
+            lanes: setup.lanes.into_iter().map(Lane::new).collect(),
             tasks: JoinSet::new(),
             flights: HashMap::new(),
             unsettled: Vec::new(),
@@ -144,12 +139,12 @@ impl Turner {
         }
         let now = self.now();
         self.collect_ended();
-        let (store, claim) = (self.store.clone(), self.ask(now));
+        let store = self.store.clone();
         // What was resolved meanwhile is planned before anybody else is told of it.
         let (settled, planned, claims, escalated) = tokio::join!(
             settle(store.as_ref(), now, &self.unsettled),
             self.plan_apart(store.as_ref(), now),
-            store.claim(claim),
+            store.claim(self.ask(now)),
             self.escalate(store.as_ref(), now),
         );
         let reported = self.unsettled.iter().any(|done| done.report.is_some());
@@ -191,8 +186,7 @@ impl Turner {
         let escalating = escalated.more || escalated.stepped > 0;
         let more = more || more_new || escalating || reported || self.mending.is_some();
         // With nothing left to send from, most likely an attempt ends first, and one turn does for both.
-        let elapsed = self.clock.elapsed();
-        let is_full = self.lanes.iter().all(|lane| lane.room(elapsed) == 0);
+        let is_full = self.lanes.iter().all(|lane| lane.ask().limit == 0);
         if more && is_full {
             return Ok(Turn { more: false, next_at: next_at.min(self.now() + AHEAD) });
         }
@@ -323,15 +317,14 @@ impl Turner {
         store.escalate(EscalateRequest { now, reading, directory, limit, entropy }).await
     }
 
-    fn ask(&mut self, now: Timestamp) -> ClaimRequest {
-        let elapsed = self.clock.elapsed();
+    fn ask(&self, now: Timestamp) -> ClaimRequest {
         ClaimRequest {
             now,
             reading: self.steady.reading(),
             directory: self.directory.clone(),
             worker: self.presence.id(),
             lease_until: now + LEASE,
-            lanes: self.lanes.iter_mut().map(|lane| lane.ask(elapsed)).collect(),
+            lanes: self.lanes.iter().map(Lane::ask).collect(),
             plan: if self.apart_from.is_some() { 0 } else { PLAN_MAX },
             entropy: self.clock.entropy(),
         }
@@ -383,19 +376,7 @@ impl Turner {
         };
         let ask = ask(&claimed, self.links.as_ref(), means.locale, self.clock.now());
         let setup = lane.setup.clone();
-        let (gate, stopping, clock) = (lane.gate(), self.stopping.clone(), self.clock.clone());
-        let leased = claimed.clone();
-        let task = async move {
-            let _permit = gate.enter(clock.as_ref()).await?;
-            if stopping.load(Ordering::Relaxed) {
-                return None;
-            }
-            let ended = attempt(setup, leased, mentions, ask, means).await;
-            if !matches!(ended.delivered.outcome, Outcome::Accepted(_)) {
-                gate.close();
-            }
-            Some(ended)
-        };
+        let task = attempt(setup, claimed.clone(), mentions, ask, means);
         lane.busy += 1;
         let (started_at, started) = (self.steady.now(), self.clock.elapsed());
         let flight = Flight { claimed, lane: number, started_at, started };
@@ -459,24 +440,15 @@ impl Turner {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    fn note(&mut self, ended: Result<(Id, Option<Ended>), JoinError>) {
-        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(mut flight) = self.flights.remove(&id) else { return };
-        let delivered = match ended {
-            Ok((_, None)) => None,
-            Ok((_, Some(ended))) => {
-                // It may have waited for its permit.
-                flight.started_at = flight.started_at + ended.begun.saturating_sub(flight.started);
-                flight.started = ended.begun;
-                Some(self.by_our_time(ended))
-            }
-            Err(error) => Some(Delivered { outcome: outcome_of_failure(&error), sends: 1 }),
+    fn note(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let (id, delivered) = match ended {
+            Ok((id, ended)) => (id, self.by_our_time(ended)),
+            Err(error) => (error.id(), Delivered { outcome: outcome_of_failure(&error), sends: 1 }),
         };
+        let Some(flight) = self.flights.remove(&id) else { return };
         if let Some(lane) = self.lanes.get_mut(flight.lane) {
-            let outcome = delivered.as_ref().map(|delivered| &delivered.outcome);
-            lane.ended(matches!(outcome, Some(Outcome::Accepted(_))));
+            lane.busy = lane.busy.saturating_sub(1);
         }
-        let Some(delivered) = delivered else { return self.hand_back(flight.claimed) };
         match self.settlement(&flight, delivered) {
             Ok(settlement) => self.unsettled.push(settlement),
             // The lease ends and somebody takes over; nothing is lost.
@@ -488,7 +460,7 @@ impl Turner {
 
     /// A provider's "not before" is told by the clock that people set.
     fn by_our_time(&self, ended: Ended) -> Delivered {
-        let Ended { mut delivered, at, begun: _ } = ended;
+        let Ended { mut delivered, at } = ended;
         if let Outcome::Throttled { until, .. } = &mut delivered.outcome {
             *until = self.now() + until.since(at);
         }

@@ -147,3 +147,13 @@ fn a_message_reads_back_from_its_json() {
         serde_json::from_str::<Message>(r#"{"level":"info","title":"x","tilte":"y"}"#).is_err()
     );
 }
+
+#[test]
+fn of_all_characters_a_text_may_have_those_that_control_nothing_and_three_that_do() {
+    for c in '\0'..=char::MAX {
+        let mut message = Message::new(Level::Critical, "disk full");
+        message.body = format!("a long line, and then {c}");
+        let is_fine = !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+        assert_eq!(message.validate().is_ok(), is_fine, "{c:?}");
+    }
+}
