@@ -59,10 +59,18 @@ impl Kept<'_> {
         if self.places.len() != wanted || values.len() != wanted {
             return Err(rusqlite::Error::InvalidParameterCount(values.len(), wanted));
         }
+        debug_assert!(self.are_in_order(values), "given in another order before: {}", self.sql);
         for (place, (_, value)) in self.places.iter().zip(values) {
             self.statement.raw_bind_parameter(*place, value)?;
         }
         Ok(())
+    }
+
+    /// Whether the values come in the order of the first time.
+    fn are_in_order(&self, values: Values<'_>) -> bool {
+        let place = |name| self.statement.parameter_index(name).ok().flatten();
+        let places = values.iter().map(|(name, _)| place(name));
+        places.eq(self.places.iter().map(|place| Some(*place)))
     }
 }
 
