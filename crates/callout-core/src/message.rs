@@ -408,13 +408,13 @@ fn line(field: impl Display, value: &str, most: usize) -> Result<(), Invalid> {
 
 /// Several lines: no control characters but line feed, carriage return and tab.
 fn text(field: impl Display, value: &str, most: usize) -> Result<(), Invalid> {
+    let is_space = |byte| matches!(byte, b'\n' | b'\r' | b'\t');
     // One look at the bytes, without a branch for each, clears nearly every text; 0xc2 begins the
     // control characters from U+0080 on.
     let is_suspicious = value.bytes().fold(false, |found, byte| {
-        let is_space = matches!(byte, b'\n' | b'\r' | b'\t');
-        found | ((byte < b' ') & !is_space) | (byte == 0x7f) | (byte == 0xc2)
+        found | ((byte < b' ') & !is_space(byte)) | (byte == 0x7f) | (byte == 0xc2)
     });
-    let is_forbidden = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let is_forbidden = |c: &char| c.is_control() && !u8::try_from(*c).is_ok_and(is_space);
     match is_suspicious.then(|| value.chars().find(is_forbidden)).flatten() {
         Some(c) => Err(invalid(
             field,

@@ -285,7 +285,7 @@ impl Hand {
         if let Err(stop) = self.guard.admit(connection) {
             return (Fate::Refused(stop), News::default());
         }
-        let run = Run { connection, statements };
+        let run = Run { statements };
         let mut done = run.group(group, Each::Bare);
         if done.is_err() && group.len() > 1 {
             // The second time may hide what a failing disk did the first time.
@@ -335,7 +335,6 @@ enum Each {
 
 /// One transaction.
 struct Run<'r, 'c> {
-    connection: &'r Connection,
     statements: &'r Statements<'c>,
 }
 
@@ -352,7 +351,7 @@ impl Run<'_, '_> {
     fn operations(&self, group: &mut [Box<dyn Job>], each: Each) -> rusqlite::Result<News> {
         let (mut news, mut counters) = (News::default(), Counters::default());
         self.statements.run(BEGIN)?;
-        let before = self.connection.total_changes();
+        let before = self.statements.connection.total_changes();
         for job in &mut *group {
             if each == Each::InSavepoint {
                 self.statements.run(SAVE)?;
@@ -360,7 +359,7 @@ impl Run<'_, '_> {
             let mut tx = Tx::new(self.statements);
             let succeeded = job.run(&mut tx);
             // A full disk, for one, rolls everything back by itself.
-            if self.connection.is_autocommit() {
+            if self.statements.connection.is_autocommit() {
                 return Err(rolled_back());
             }
             match (succeeded, each) {
@@ -390,7 +389,8 @@ impl Run<'_, '_> {
         let db = Db::new(self.statements);
         let counted = counters.write(db).and_then(|()| {
             // What changed nothing is no step forward; a new message's row is one, and counts itself.
-            let is_counted = self.connection.total_changes() == before || news.message > 0;
+            let is_counted =
+                self.statements.connection.total_changes() == before || news.message > 0;
             if is_counted { Ok(()) } else { mark::count(db) }
         });
         if let Err(error) = counted {
@@ -415,7 +415,7 @@ impl Run<'_, '_> {
     }
 
     fn make_sure_nothing_is_open(&self) {
-        if !self.connection.is_autocommit()
+        if !self.statements.connection.is_autocommit()
             && let Err(error) = self.statements.run(ROLLBACK)
         {
             tracing::error!(error = %error, "rollback failed");
