@@ -19,7 +19,7 @@ use callout_store::{Create, SqliteStore, Store as _};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -298,8 +298,8 @@ fn accepted(claimed: &Claimed, now: Timestamp) -> Settlement {
 
 /// Ten bytes that nobody has seen.
 fn entropy() -> [u8; 10] {
-    static USED: AtomicU64 = AtomicU64::new(0);
-    let mut entropy = [0; 10];
-    entropy[..8].copy_from_slice(&USED.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    entropy
+    static USED: AtomicU32 = AtomicU32::new(0);
+    // In the middle: an id overwrites bits of the first three, and the store changes the last ones.
+    let [a, b, c, d] = USED.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    [0, 0, 0, a, b, c, d, 0, 0, 0]
 }
