@@ -64,6 +64,16 @@ impl Driver {
             eprintln!("skipped: {missing}; scripts/test installs them on Debian");
             return None;
         };
+        for _ in 0..10 {
+            if let Some(driver) = Self::launch(&chromedriver, &chromium).await {
+                return Some(driver);
+            }
+        }
+        panic!("chromedriver finds no free port");
+    }
+
+    /// `None` if the port it found free in one family of addresses was taken in the other: it gives up then.
+    async fn launch(chromedriver: &Path, chromium: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut child = tokio::process::Command::new(chromedriver)
             .arg("--port=0")
@@ -75,14 +85,23 @@ impl Driver {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = Vec::new();
         let port = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver says its port");
+            let Some(line) = lines.next_line().await.unwrap() else {
+                panic!("chromedriver says its port: {said:?}");
+            };
+            if line.contains("port not available") {
+                child.wait().await.unwrap();
+                return None;
+            }
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end_matches('.').to_owned();
             }
+            said.push(line);
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Some(Self { child, address: format!("127.0.0.1:{port}"), chromium, folder })
+        let address = format!("127.0.0.1:{port}");
+        Some(Self { child, address, chromium: chromium.to_owned(), folder })
     }
 
     /// Carries out one command of the WebDriver protocol.

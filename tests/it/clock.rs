@@ -41,6 +41,7 @@ fn set(stage: &Stage, by_ms: i64) {
 async fn a_new_message_goes_out_once() {
     for by in STEPS {
         let stage = Stage::new(vec![way("hook", "webhook")]).await;
+        stage.idle().await;
         let id = stage.enqueue(Level::Error, "new").await;
         set(&stage, by);
         stage.idle().await;
@@ -95,6 +96,8 @@ async fn a_try_under_way_is_neither_cut_short_nor_taken_over() {
         let id = stage.enqueue(Level::Critical, "under way").await;
         stage.sink.has_received("hook", 1).await;
         let other = stage.another_worker().await;
+        // A clock that is set before a worker has first looked was set before it began.
+        other.idle().await.unwrap();
         set(&stage, by);
         // A message for somebody else makes both workers look.
         for n in 1..3 {

@@ -51,7 +51,6 @@ pub use self::floor::Floor;
 pub use self::mark::Lost;
 pub use self::migrate::Step;
 
-use self::guard::Guard;
 use self::reader::Readers;
 use self::tx::Tx;
 use self::watch::{Bell, Watcher};
@@ -128,19 +127,14 @@ impl SqliteStore {
         if is_new {
             connection::sync_folder(path)?;
         }
-        let bell = Arc::new(Bell::new(&connection)?);
-        let watcher = Watcher::start(path, Arc::clone(&bell))?;
-        let marker = mark::compare(path, &connection)?;
-        let (lost, mark_is_held) = (marker.lost, marker.held());
-        let guard = Guard::new(path);
-        let hand = Hand { bell: Arc::clone(&bell), guard, marker };
-        let desk = Desk { connection, hand };
-        let writer = Writer::start(desk)?;
+        let desk = Desk::new(connection, path)?;
+        let Hand { bell, marker, .. } = &desk.hand;
+        let (bell, lost, mark_is_held) = (Arc::clone(bell), marker.lost, marker.held());
         Ok(Self {
             readers: Readers::new(path.to_owned()),
             path: path.to_owned(),
-            _watcher: Some(watcher),
-            writer,
+            _watcher: Some(Watcher::start(path, Arc::clone(&bell))?),
+            writer: Writer::start(desk)?,
             bell,
             lost,
             mark_is_held,
@@ -169,11 +163,9 @@ impl SqliteStore {
         connection::create_private(path)?;
         let mut connection = connection::writer(path)?;
         migrate::migrate(&mut connection, now)?;
-        let (bell, guard) = (Arc::new(Bell::new(&connection)?), Guard::new(path));
-        let marker = mark::compare(path, &connection)?;
-        let (lost, mark_is_held) = (marker.lost, marker.held());
-        let hand = Hand { bell: Arc::clone(&bell), guard, marker };
-        let desk = Desk { connection, hand };
+        let desk = Desk::new(connection, path)?;
+        let Hand { bell, marker, .. } = &desk.hand;
+        let (bell, lost, mark_is_held) = (Arc::clone(bell), marker.lost, marker.held());
         Ok(Self {
             readers: Readers::inline(path.to_owned()),
             path: path.to_owned(),

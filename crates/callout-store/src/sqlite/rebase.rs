@@ -35,7 +35,7 @@ const LEFT_ID: &str = "clock:left_id";
 const STEPS: &str = "clock:steps";
 const LAST: &str = "clock:last";
 const LAST_AT: &str = "clock:last_at";
-/// When the newest message that was planned counts as written.
+/// When the newest message that was planned counts as written, or when the clock was set after that.
 const NEWEST: &str = "clock:newest";
 
 pub(super) const NUMBER: &str = "SELECT n FROM callout_counter WHERE name = :name";
@@ -90,7 +90,7 @@ pub(super) fn age(db: Db<'_>, reading: &Reading) -> Result<Duration, StoreError>
     }
 }
 
-/// When the newest message that was planned counts as written.
+/// Before when no message counts as written that is planned from now on.
 pub(super) fn newest(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
     Ok(number(db, NEWEST)?.map(time))
 }
@@ -149,9 +149,8 @@ fn begin(
     ] {
         note(tx, name, n)?;
     }
-    if let Some(newest) = numbers.get(NEWEST) {
-        note_newest(tx, time(*newest).shifted(by_ms))?;
-    }
+    // What nobody has planned yet cannot be moved: it counts as written when the clock was set.
+    note_newest(tx, ask.now)?;
     channel::shift(tx, by_ms)?;
     alert::shift(tx, by_ms)?;
     // A whole lease, so that none of a living worker ends because of the clock.

@@ -28,13 +28,13 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// A folder and a store in it.
-fn store() -> (TempDir, SqliteStore) {
+pub(super) fn store() -> (TempDir, SqliteStore) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&path(&folder));
     (folder, store)
 }
 
-fn path(folder: &TempDir) -> PathBuf {
+pub(super) fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("callout.db")
 }
 

@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use rusqlite::Connection;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -213,6 +214,13 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
+    pub(super) fn new(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        let bell = Arc::new(Bell::new(&connection)?);
+        let marker = mark::compare(path, &connection)?;
+        let hand = Hand { bell, guard: Guard::new(path), marker };
+        Ok(Self { connection, hand })
+    }
+
     fn serve(self, waiting: &Receiver<Box<dyn Job>>) {
         let Self { connection, mut hand } = self;
         let statements = Statements::of(&connection);
@@ -286,14 +294,18 @@ impl Hand {
             return (Fate::Refused(stop), News::default());
         }
         let run = Run { statements };
-        let mut done = run.group(group, Each::Bare);
+        let mut done = match run.begin() {
+            Ok(()) => run.group(group, Each::Bare),
+            // Whoever has the database locked has had all the patience there is.
+            Err(fate) => return (fate, News::default()),
+        };
         if done.is_err() && group.len() > 1 {
             // The second time may hide what a failing disk did the first time.
             distrust_after(&mut self.guard, group);
             if let Err(stop) = self.guard.admit(connection) {
                 return (Fate::Refused(stop), News::default());
             }
-            done = run.group(group, Each::InSavepoint);
+            done = run.begin().and_then(|()| run.group(group, Each::InSavepoint));
         }
         match done.and_then(|news| run.commit().map(|()| news)) {
             Ok(news) => {
@@ -339,7 +351,11 @@ struct Run<'r, 'c> {
 }
 
 impl Run<'_, '_> {
-    /// Runs all operations in a new transaction, which stays open if all is well.
+    fn begin(&self) -> Result<(), Fate> {
+        self.statements.run(BEGIN).map_err(|error| Fate::Undone(Arc::new(error)))
+    }
+
+    /// Runs all operations in the transaction, which stays open if all is well.
     fn group(&self, group: &mut [Box<dyn Job>], each: Each) -> Result<News, Fate> {
         let done = self.operations(group, each);
         if done.is_err() {
@@ -350,7 +366,6 @@ impl Run<'_, '_> {
 
     fn operations(&self, group: &mut [Box<dyn Job>], each: Each) -> rusqlite::Result<News> {
         let (mut news, mut counters) = (News::default(), Counters::default());
-        self.statements.run(BEGIN)?;
         let before = self.statements.connection.total_changes();
         for job in &mut *group {
             if each == Each::InSavepoint {
@@ -428,4 +443,40 @@ fn rolled_back() -> rusqlite::Error {
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
         Some("another operation in the same transaction failed and took it back".to_owned()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::tests::{path, store};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn who_has_the_database_locked_is_waited_for_once() {
+        let (folder, _store) = store();
+        let locker = Connection::open(path(&folder)).unwrap();
+        let mut connection = Connection::open(path(&folder)).unwrap();
+        let waits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&waits);
+        let give_up = move |_| counted.fetch_add(1, Ordering::Relaxed) == usize::MAX;
+        connection.busy_handler(Some(give_up)).unwrap();
+        let Desk { connection, mut hand } = Desk::new(connection, &path(&folder)).unwrap();
+        locker.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+        let room = Arc::new(Semaphore::new(2));
+        let (group, answers): (Vec<Box<dyn Job>>, Vec<_>) = (0..2)
+            .map(|_| {
+                let (reply, answer) = oneshot::channel();
+                let permit = Arc::clone(&room).try_acquire_owned().unwrap();
+                let work = |_: &mut Tx<'_>| Ok(());
+                let task = Task { work, result: None, reply, _permit: permit };
+                (Box::new(task) as Box<dyn Job>, answer)
+            })
+            .unzip();
+        hand.write(&Statements::of(&connection), group);
+        for answer in answers {
+            assert!(matches!(answer.await.unwrap(), Err(StoreError::Busy(_))));
+        }
+        assert_eq!(waits.load(Ordering::Relaxed), 1);
+    }
 }
