@@ -5,7 +5,7 @@ use crate::clock::BEGINNING;
 use crate::setting::{Setting, is_final};
 use crate::world::{Deed, State};
 use callout_core::delivery::{LOSSES_MAX, Standing};
-use callout_core::plan::MessageState;
+use callout_core::plan::{self, MessageState};
 use callout_store::model::Answer;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,11 +51,15 @@ pub(crate) fn step(
         {
             return Err(format!("delivery {id} is leased to a worker that has ended"));
         }
-        let checked = match old.deliveries.get(id) {
+        let before = old.deliveries.get(id);
+        let checked = match before {
             Some(before) => moved(setting, before, after, deed, moment),
             None => Ok(()),
         };
         checked.map_err(|what| format!("delivery {id}: {what}"))?;
+        if after.state == "expired" && before.is_none_or(|before| before.state != "expired") {
+            lived(state, new, after, elapsed).map_err(|what| format!("delivery {id}: {what}"))?;
+        }
         if after.state == "accepted" {
             let last = new.attempts.get(&(*id, after.tries));
             if last.is_none_or(|attempt| attempt.outcome != "accepted" || attempt.late) {
@@ -210,6 +214,21 @@ fn moved(
         return Err("expired before its time".to_owned());
     }
     in_order(setting, before, after)
+}
+
+/// However often the clock is set, a message has the time it was given.
+fn lived(state: &State, new: &Snapshot, expired: &DeliveryRow, elapsed: i64) -> Checked {
+    let id = new.messages.iter().find(|(_, message)| message.seq == expired.message);
+    let known = id.and_then(|(id, _)| Some((state.known.get(id)?, state.since[id])));
+    let Some((message, since)) = known else { return Ok(()) };
+    // Later steps of an alert do not wait for it.
+    let delay = message.delay.filter(|_| expired.decision.is_none_or(|step| step == 1));
+    let life = plan::ttl(message) + delay.unwrap_or_default();
+    let lived = elapsed - since + state.followed;
+    if u128::try_from(lived).unwrap_or_default() < life.as_millis() {
+        return Err(format!("has expired {lived} ms after it was enqueued"));
+    }
+    Ok(())
 }
 
 fn ends_a_lease(before: &DeliveryRow, deed: &Deed) -> bool {

@@ -496,8 +496,8 @@ impl<'a> Run<'a> {
         self.world.state().frozen.insert(id, until);
     }
 
-    /// Somebody sets the clock, and everything that waits moves along. All workers have looked at the clock
-    /// before, and at least one of them goes on.
+    /// Somebody sets the clock, and everything that waits moves along, even what nobody has planned yet. All
+    /// workers have looked at the clock before, and at least one of them goes on.
     async fn set_clock(&mut self) {
         let now = self.world.clock.elapsed();
         let is_awake =
@@ -514,6 +514,9 @@ impl<'a> Run<'a> {
             (*self.dice.pick(&CLOCK_STEPS)).max(-wall)
         };
         self.quiet.reached().await;
+        if self.dice.chance(30) {
+            self.enqueue().await;
+        }
         let wanted = self.world.state().now.base + by;
         self.world.set_clock(by);
         if !drift::is_step(by) {
@@ -534,8 +537,7 @@ impl<'a> Run<'a> {
             match self.world.clock.next_alarm() {
                 Some(at) if at <= until => self.world.clock.advance_to(at),
                 _ => {
-                    let off = base - wanted;
-                    return self.world.fail(format!("a set clock is not followed: {off} ms off"));
+                    return self.world.fail(format!("{} ms are not followed", base - wanted));
                 }
             }
         }

@@ -95,6 +95,8 @@ pub(crate) struct State {
     /// What the store has said that it keeps.
     pub(crate) known: BTreeMap<String, Message>,
     pub(crate) cancelled: BTreeSet<String>,
+    /// Since when each message has been there, in true time.
+    pub(crate) since: BTreeMap<String, i64>,
     /// Until when each worker's dealings with the store stand still, in true time.
     pub(crate) frozen: BTreeMap<String, i64>,
     /// Workers that died or stood still, so that what they knew may have been lost.
@@ -130,6 +132,7 @@ impl World {
             now: Snapshot::default(),
             known: BTreeMap::new(),
             cancelled: BTreeSet::new(),
+            since: BTreeMap::new(),
             frozen: BTreeMap::new(),
             excused: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -211,6 +214,9 @@ impl World {
         }
         let Some(new) = state.audit.as_mut().and_then(Audit::look) else { return };
         self.tell_changes(&state.now, &new);
+        for id in new.messages.keys() {
+            state.since.entry(id.clone()).or_insert(now);
+        }
         let checked = check::step(&self.setting, state, &new, deed, now);
         if let Err(what) = checked {
             self.fail_with(state, format!("{what} (after {deed:?})"));

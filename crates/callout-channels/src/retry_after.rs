@@ -33,8 +33,13 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 fn until(text: &str, at: Timestamp) -> Option<Duration> {
-    let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+    let date = DateTimeParser::new().parse_timestamp(text).ok().or_else(|| obsolete(text))?;
     Some(Timestamp::from_unix_ms(date.as_millisecond())?.since(at))
+}
+
+/// The two older forms of a date, which RFC 9110, section 5.6.7, wants read as well.
+fn obsolete(text: &str) -> Option<jiff::Timestamp> {
+    httpdate::parse_http_date(text).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -91,9 +96,9 @@ mod tests {
             ("18446744073709551615", [3600, 3600, 3600]),
             ("18446744073709551616", [3600, 3600, 3600]),
             ("000000000000000000000000000007", [7, 7, 7]),
-            // Two old ways to write a date that nobody uses.
-            ("Friday, 01-Jan-70 00:00:00 GMT", [30, 30, 30]),
-            ("Fri Jan  1 00:00:00 2100", [30, 30, 30]),
+            ("Thursday, 01-Jan-70 00:00:20 GMT", [20, 1, 1]),
+            ("Fri Jan  1 00:00:20 2100", [3600, 3600, 20]),
+            ("Fri Jan 32 00:00:20 2100", [30, 30, 30]),
         ] {
             let found = here.map(|at| parse(Some(header), at).since(at).as_secs());
             assert_eq!(found, waits, "{header}");

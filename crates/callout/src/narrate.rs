@@ -5,6 +5,7 @@ pub mod alert;
 
 use crate::print::local_in;
 use callout_core::delivery::{Cause, State, Wait};
+use callout_core::message::Message;
 use callout_core::plan::MessageState;
 use callout_core::time::{Timestamp, format_duration};
 use callout_store::model::{Alert, AttemptRecord, Delivery, JournalEntry, Story};
@@ -44,6 +45,14 @@ pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_
         _ = writeln!(text, "  route: {why}");
     } else if summary.state == MessageState::Pending {
         _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)");
+        if let Some(wish) = story
+            .message
+            .as_ref()
+            .ok()
+            .and_then(|message| wish(message, &|after| at(summary.created_at + after)))
+        {
+            _ = writeln!(text, "  its producer wants it sent {wish}");
+        }
     }
     let is_decided = story.why.is_some() || summary.state != MessageState::Pending;
     if is_decided && story.deliveries.is_empty() {
@@ -74,6 +83,15 @@ pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_
         _ = writeln!(text, "  {}  {}", at(entry.at), alert::deed(entry));
     }
     text
+}
+
+/// When a message that has just been enqueued may be sent, if not at any time.
+fn wish(message: &Message, at: &dyn Fn(Duration) -> String) -> Option<String> {
+    let delay = message.delay.unwrap_or_default();
+    let begin = message.delay.map(|delay| format!("not before {}", at(delay)));
+    let end = message.ttl.map(|ttl| format!("not after {}", at(delay + ttl)));
+    let wish: Vec<_> = begin.into_iter().chain(end).collect();
+    (!wish.is_empty()).then(|| wish.join(" and "))
 }
 
 /// The last try on each channel that has not taken the delivery, in the order of those tries. That

@@ -59,6 +59,14 @@ impl Verb {
         }
     }
 
+    /// Filters that make sense.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Replay => "--state dead --since 2h",
+            Self::Cancel => "--state pending --since 2h",
+        }
+    }
+
     fn command(self) -> Command {
         match self {
             Self::Replay => Command::Replay,
@@ -103,8 +111,7 @@ pub async fn run(verb: Verb, args: &Args, named: Option<&Path>) -> Result<(), Fa
     let name = verb.name();
     if args.ids.is_empty() == args.filter.is_empty() {
         let problem = format!("{name} needs either ids or filters");
-        let help =
-            format!("callout {name} ID..., or such as callout {name} --state dead --since 2h");
+        let help = format!("callout {name} ID..., or such as callout {name} {}", verb.example());
         return Err(Failure::usage(problem, help));
     }
     let config = config(named)?;

@@ -233,7 +233,7 @@ fn without_a_terminal_a_bulk_command_needs_yes() {
         2,
         expect![[r#"
         error: cancel needs either ids or filters
-          help: callout cancel ID..., or such as callout cancel --state dead --since 2h
+          help: callout cancel ID..., or such as callout cancel --state pending --since 2h
     "#]],
     );
     place.fails(

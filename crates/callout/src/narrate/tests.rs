@@ -208,6 +208,19 @@ fn a_message_that_is_new_or_only_recorded_says_so() {
           next: the worker decides who hears of it (is it running?)
     "#]],
     );
+    let wishes = Message::new(Level::Critical, "disk full")
+        .with_delay(Duration::from_secs(600))
+        .with_ttl(Duration::from_secs(3600));
+    check(
+        &Story { why: None, message: Ok(wishes), ..message(MessageState::Pending, vec![]) },
+        expect![[r#"
+            disk full (critical) is pending
+              019c0000-0000-7000-8000-000000000001
+              2026-11-18 11:06:40 UTC  enqueued
+              next: the worker decides who hears of it (is it running?)
+              its producer wants it sent not before 2026-11-18 11:16:40 UTC and not after 2026-11-18 12:16:40 UTC
+        "#]],
+    );
     check(
         &Story { why: None, ..message(MessageState::Cancelled, vec![]) },
         expect![[r#"
