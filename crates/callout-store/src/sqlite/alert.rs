@@ -69,13 +69,14 @@ pub(super) const OPEN: &str = "
             :cause, :since, :late_ms, :due_at, :look_at)
         ON CONFLICT DO NOTHING";
 
+// What was damaged was read as something else.
 pub(super) const WRITE: &str = "
     UPDATE callout_alert
        SET state = :state, by = :by, at = :at, via = :via, acked_by = :acked_by,
            acked_at = :acked_at, epoch = :epoch, timer = :timer, decision = :decision,
            step = :step, round = :round, cause = :cause, since = :since, late_ms = :late_ms,
            due_at = :due_at, look_at = :look_at
-     WHERE seq = :seq AND state = :was AND decision = :after";
+     WHERE seq = :seq AND (state = :was AND decision = :after OR :is_damaged)";
 
 // Of a damaged row nothing else is touched.
 pub(super) const STOP: &str = "
@@ -180,7 +181,7 @@ pub(super) fn write(tx: &Tx<'_>, row: &Row, change: &Change) -> Result<bool, Sto
     let place = change.timer.place();
     let params = named_params! {
         ":seq": row.seq, ":was": row.state.name(), ":after": row.timer.place().decision,
-        ":state": change.state.name(), ":by": deed.map(|deed| deed.by.as_str()),
+        ":is_damaged": row.damage.is_some(), ":state": change.state.name(), ":by": deed.map(|deed| deed.by.as_str()),
         ":at": deed.map(|deed| deed.at.unix_ms()), ":via": deed.map(|deed| deed.via.name()),
         ":acked_by": acked.as_ref().map(|(by, _)| by.as_str()),
         ":acked_at": acked.as_ref().map(|(_, at)| at.unix_ms()), ":epoch": change.epoch,

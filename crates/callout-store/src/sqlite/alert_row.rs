@@ -156,13 +156,22 @@ impl Columns<'_, '_> {
 
     fn place(&mut self, first: usize) -> rusqlite::Result<Place> {
         Ok(Place {
-            decision: self.number(first, "decision")?,
+            decision: self.decision(first)?,
             step: self.number(first + 1, "step")?,
             round: self.number(first + 2, "round")?,
             cause: self.word(first + 3, Cause::from_name, Cause::Opened, "cause")?,
             since: self.time(first + 4)?.unwrap_or(Timestamp::EPOCH),
             late: Duration::from_millis(self.number(first + 5, "late_ms")?),
         })
+    }
+
+    /// Counted from 1 on.
+    fn decision(&mut self, column: usize) -> rusqlite::Result<u32> {
+        let number: u32 = self.number(column, "decision")?;
+        if number == 0 {
+            self.damaged("decision", "0");
+        }
+        Ok(number.max(1))
     }
 
     fn time(&self, column: usize) -> rusqlite::Result<Option<Timestamp>> {

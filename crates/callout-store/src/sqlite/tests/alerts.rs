@@ -50,7 +50,7 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH + Duration::from_secs(seconds)
 }
 
-fn asks(title: &str) -> NewMessage {
+pub(super) fn asks(title: &str) -> NewMessage {
     let message = Message::new(Level::Error, title).with_dedup_key("k").with_require_ack();
     NewMessage { message, ..super::message(title) }
 }
@@ -72,7 +72,7 @@ pub(super) fn ask_plan() -> PlanRequest {
     }
 }
 
-async fn answer(store: &SqliteStore, id: &str, answer: Answer) {
+pub(super) async fn answer(store: &SqliteStore, id: &str, answer: Answer) {
     let ask = AnswerRequest {
         now: at(2),
         directory: directory(),

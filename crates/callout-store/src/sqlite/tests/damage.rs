@@ -1,10 +1,10 @@
 //! Rows that no check lets in, but that another program or a bad disk may leave.
 
-use super::alerts::{directory, plan};
+use super::alerts::{answer, asks, directory, plan};
 use super::{message, path, store};
 use crate::clock::Reading;
 use crate::model::{
-    Actor, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk, PruneRequest,
+    Actor, Answer, ClaimRequest, Claims, Command, CommandRequest, Filter, LaneAsk, PruneRequest,
 };
 use crate::sqlite::tx::Tx;
 use crate::sqlite::{SqliteStore, claim};
@@ -47,6 +47,30 @@ async fn a_lease_without_an_end_is_set_aside_and_holds_nobody_up() {
     let story = store.story(damaged).await.unwrap().unwrap();
     assert_eq!(story.deliveries[0].state.name(), "dead");
     assert!(!claim(&store).await.more, "there is nothing left to set aside");
+}
+
+#[tokio::test]
+async fn whatever_of_an_alert_is_damaged_people_can_take_it_and_give_it_back() {
+    for damage in [
+        "decision = 0",
+        "decision = -5",
+        "decision = 4294967296",
+        "state = 'opne'",
+        "state = 'resolvde', by = 'fox', at = 1, via = 'page'",
+        "timer = 'waitng'",
+        "due_at = NULL",
+        "step = -1, round = -1, late_ms = -1, epoch = -1",
+        "level = 'worse', cause = '', policy = '{'",
+    ] {
+        let (folder, store) = store();
+        let id = plan(&store, asks("damaged")).await;
+        let database = Connection::open(path(&folder)).unwrap();
+        database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+        database.execute(&format!("UPDATE callout_alert SET {damage}"), []).unwrap();
+        for given in [Answer::Acknowledge, Answer::Unacknowledge, Answer::Resolve] {
+            answer(&store, &id, given).await;
+        }
+    }
 }
 
 #[tokio::test]
