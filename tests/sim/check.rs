@@ -8,6 +8,7 @@ use callout_core::delivery::{LOSSES_MAX, Standing};
 use callout_core::plan::{self, MessageState};
 use callout_store::model::Answer;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// How long a lease lasts, in milliseconds.
 const LEASE: i64 = 60_000;
@@ -219,16 +220,21 @@ fn moved(
 /// However often the clock is set, a message has the time it was given.
 fn lived(state: &State, new: &Snapshot, expired: &DeliveryRow, elapsed: i64) -> Checked {
     let id = new.messages.iter().find(|(_, message)| message.seq == expired.message);
-    let known = id.and_then(|(id, _)| Some((state.known.get(id)?, state.since[id])));
-    let Some((message, since)) = known else { return Ok(()) };
-    // Later steps of an alert do not wait for it.
+    let known = id.and_then(|(id, _)| Some((id, state.known.get(id)?)));
+    let Some((id, message)) = known else { return Ok(()) };
+    // Later steps of an alert do not wait for the delay, nor does what was put back.
     let delay = message.delay.filter(|_| expired.decision.is_none_or(|step| step == 1));
-    let life = plan::ttl(message) + delay.unwrap_or_default();
-    let lived = elapsed - since + state.followed;
-    if u128::try_from(lived).unwrap_or_default() < life.as_millis() {
-        return Err(format!("has expired {lived} ms after it was enqueued"));
+    let whole = plan::ttl(message) + delay.unwrap_or_default();
+    let again = state.put_back.get(id).map(|since| (*since, plan::ttl(message)));
+    let has_lived = |(since, life): (i64, Duration)| {
+        let lived = u128::try_from(elapsed - since + state.followed);
+        lived.is_ok_and(|lived| lived >= life.as_millis())
+    };
+    let lives = [Some((state.since[id], whole)), again];
+    if lives.into_iter().flatten().any(has_lived) {
+        return Ok(());
     }
-    Ok(())
+    Err(format!("has expired {} ms after it was enqueued", elapsed - state.since[id]))
 }
 
 fn ends_a_lease(before: &DeliveryRow, deed: &Deed) -> bool {

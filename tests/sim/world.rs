@@ -95,8 +95,9 @@ pub(crate) struct State {
     /// What the store has said that it keeps.
     pub(crate) known: BTreeMap<String, Message>,
     pub(crate) cancelled: BTreeSet<String>,
-    /// Since when each message has been there, in true time.
+    /// Since when each message has been there, and when it was first put back, in true time.
     pub(crate) since: BTreeMap<String, i64>,
+    pub(crate) put_back: BTreeMap<String, i64>,
     /// Until when each worker's dealings with the store stand still, in true time.
     pub(crate) frozen: BTreeMap<String, i64>,
     /// Workers that died or stood still, so that what they knew may have been lost.
@@ -133,6 +134,7 @@ impl World {
             known: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             since: BTreeMap::new(),
+            put_back: BTreeMap::new(),
             frozen: BTreeMap::new(),
             excused: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -222,6 +224,9 @@ impl World {
             self.fail_with(state, format!("{what} (after {deed:?})"));
         }
         if let Deed::Replay(messages) = deed {
+            for id in messages {
+                state.put_back.entry(id.clone()).or_insert(now);
+            }
             let seqs: Vec<i64> =
                 messages.iter().filter_map(|id| Some(new.messages.get(id)?.seq)).collect();
             let of = |id: &i64| new.deliveries.get(id).is_some_and(|d| seqs.contains(&d.message));

@@ -78,8 +78,8 @@ pub fn longest_wait(
 }
 
 /// When a message counts as written whose producer says `created_at`: not in the future, and not before
-/// `newest`, when the message written before it was or the clock was last set. A producer whose clock is
-/// wrong must neither delay its own alert nor have it expire untried.
+/// `newest`, when the message written before it was. A producer whose clock is wrong must neither delay its
+/// own alert nor have it expire untried.
 pub fn written_at(created_at: Timestamp, newest: Option<Timestamp>, now: Timestamp) -> Timestamp {
     if created_at.unix_ms() < NOBODY_BEFORE_MS && created_at < now {
         return now;

@@ -45,13 +45,8 @@ pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_
         _ = writeln!(text, "  route: {why}");
     } else if summary.state == MessageState::Pending {
         _ = writeln!(text, "  next: the worker decides who hears of it (is it running?)");
-        if let Some(wish) = story
-            .message
-            .as_ref()
-            .ok()
-            .and_then(|message| wish(message, &|after| at(summary.created_at + after)))
-        {
-            _ = writeln!(text, "  its producer wants it sent {wish}");
+        if let Some(wish) = story.message.as_ref().ok().and_then(wish) {
+            _ = writeln!(text, "  its producer wants {wish}");
         }
     }
     let is_decided = story.why.is_some() || summary.state != MessageState::Pending;
@@ -85,13 +80,12 @@ pub fn advised(story: &Story, now: Timestamp, zone: &TimeZone, advise: Advise<'_
     text
 }
 
-/// When a message that has just been enqueued may be sent, if not at any time.
-fn wish(message: &Message, at: &dyn Fn(Duration) -> String) -> Option<String> {
-    let delay = message.delay.unwrap_or_default();
-    let begin = message.delay.map(|delay| format!("not before {}", at(delay)));
-    let end = message.ttl.map(|ttl| format!("not after {}", at(delay + ttl)));
-    let wish: Vec<_> = begin.into_iter().chain(end).collect();
-    (!wish.is_empty()).then(|| wish.join(" and "))
+/// What planning will heed.
+fn wish(message: &Message) -> Option<String> {
+    let delay = message.delay.map(|delay| format!("a delay of {}", format_duration(delay)));
+    let life = message.ttl.map(|ttl| format!("a life of {}", format_duration(ttl)));
+    let wish: Vec<_> = delay.into_iter().chain(life).collect();
+    (!wish.is_empty()).then(|| wish.join(" and then "))
 }
 
 /// The last try on each channel that has not taken the delivery, in the order of those tries. That

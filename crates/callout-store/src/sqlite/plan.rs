@@ -9,7 +9,7 @@ use super::counter::Count;
 use super::delivery::Scene;
 use super::escalate;
 use super::journal::{self, Entry};
-use super::rebase;
+use super::rebase::{self, Written};
 use super::report::Ids;
 use super::row::{self, Delivery, Trusted, time, urgency};
 use super::tx::Tx;
@@ -74,14 +74,17 @@ pub(super) fn plan_some(
     if found.messages.is_empty() {
         return Ok(report);
     }
-    let noted = rebase::newest(tx.db)?;
-    let mut newest = noted;
+    let written = Written::read(tx.db)?;
+    let mut newest = written.newest;
     for New { seq, row, again_at, alert } in found.messages {
         match row::trusted(row) {
             Ok(message) => {
                 let created_at = match again_at {
-                    Some(again_at) => created_again_at(&message, scene.now, again_at),
-                    None => *newest.insert(written_at(message.created_at, newest, scene.now)),
+                    Some(at) => created_again_at(&message, scene.now, written.moved(at)),
+                    None => {
+                        let at = written.moved(message.created_at);
+                        *newest.insert(written_at(at, newest, scene.now))
+                    }
                 };
                 plan_one(tx, scene, seq, &message, created_at, alert, nursery)?;
                 report.planned += 1;
@@ -92,7 +95,7 @@ pub(super) fn plan_some(
             }
         }
     }
-    if let Some(newest) = newest.filter(|_| newest != noted) {
+    if let Some(newest) = newest.filter(|_| newest != written.newest) {
         rebase::note_newest(tx, newest)?;
     }
     Ok(report)

@@ -11,6 +11,7 @@ use super::report::Ids;
 use super::row::{self, Delivery, delivery_columns, time, urgency};
 use super::tend::waiting_channels;
 use super::tx::{Db, Tx};
+use super::unplanned;
 use crate::clock::Reading;
 use crate::error::StoreError;
 use crate::model::{ClockSteps, RebaseRequest, Rebased, Waiting};
@@ -35,7 +36,10 @@ const LEFT_ID: &str = "clock:left_id";
 const STEPS: &str = "clock:steps";
 const LAST: &str = "clock:last";
 const LAST_AT: &str = "clock:last_at";
-/// When the newest message that was planned counts as written, or when the clock was set after that.
+/// By how much messages count as written later than they say, if nobody had planned them when the clock was
+/// set.
+const LATE: &str = "clock:late";
+/// When the newest message that was planned counts as written.
 const NEWEST: &str = "clock:newest";
 
 pub(super) const NUMBER: &str = "SELECT n FROM callout_counter WHERE name = :name";
@@ -90,9 +94,26 @@ pub(super) fn age(db: Db<'_>, reading: &Reading) -> Result<Duration, StoreError>
     }
 }
 
-/// Before when no message counts as written that is planned from now on.
-pub(super) fn newest(db: Db<'_>) -> Result<Option<Timestamp>, StoreError> {
-    Ok(number(db, NEWEST)?.map(time))
+/// What bears on when a message counts as written.
+pub(super) struct Written {
+    /// When the newest message that was planned counts as written.
+    pub(super) newest: Option<Timestamp>,
+    late_ms: i64,
+    set_at: Timestamp,
+}
+
+impl Written {
+    pub(super) fn read(db: Db<'_>) -> Result<Self, StoreError> {
+        let numbers = numbers(db)?;
+        let newest = numbers.get(NEWEST).copied().map(time);
+        Ok(Self { newest, late_ms: of(&numbers, LATE), set_at: time(of(&numbers, LAST_AT)) })
+    }
+
+    /// What the clock as it is now would have shown when it showed `at`.
+    pub(super) fn moved(&self, at: Timestamp) -> Timestamp {
+        // Set back, what was written before lies in the future, and counts as written now.
+        if self.late_ms > 0 && at < self.set_at { at.shifted(self.late_ms) } else { at }
+    }
 }
 
 pub(super) fn note_newest(tx: &Tx<'_>, at: Timestamp) -> Result<(), StoreError> {
@@ -138,6 +159,8 @@ fn begin(
 ) -> Result<(), StoreError> {
     // Forward begins with what expires last, backward with what expires first.
     let first = if by_ms > 0 { i64::MAX } else { i64::MIN };
+    // What waited to be planned when the clock was set before still does.
+    let late = if unplanned::count(tx.db)? > 0 { of(numbers, LATE) } else { 0 };
     for (name, n) in [
         (BASE, of(numbers, BASE).saturating_add(by_ms)),
         (LEFT, by_ms),
@@ -146,11 +169,13 @@ fn begin(
         (STEPS, of(numbers, STEPS).saturating_add(1)),
         (LAST, by_ms),
         (LAST_AT, ask.now.unix_ms()),
+        (LATE, late.saturating_add(by_ms)),
     ] {
         note(tx, name, n)?;
     }
-    // What nobody has planned yet cannot be moved: it counts as written when the clock was set.
-    note_newest(tx, ask.now)?;
+    if let Some(newest) = numbers.get(NEWEST) {
+        note_newest(tx, time(*newest).shifted(by_ms))?;
+    }
     channel::shift(tx, by_ms)?;
     alert::shift(tx, by_ms)?;
     // A whole lease, so that none of a living worker ends because of the clock.

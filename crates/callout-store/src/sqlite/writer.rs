@@ -297,7 +297,10 @@ impl Hand {
         let mut done = match run.begin() {
             Ok(()) => run.group(group, Each::Bare),
             // Whoever has the database locked has had all the patience there is.
-            Err(fate) => return (fate, News::default()),
+            Err(fate) => {
+                run.make_sure_nothing_is_open();
+                return (fate, News::default());
+            }
         };
         if done.is_err() && group.len() > 1 {
             // The second time may hide what a failing disk did the first time.

@@ -218,7 +218,7 @@ fn a_message_that_is_new_or_only_recorded_says_so() {
               019c0000-0000-7000-8000-000000000001
               2026-11-18 11:06:40 UTC  enqueued
               next: the worker decides who hears of it (is it running?)
-              its producer wants it sent not before 2026-11-18 11:16:40 UTC and not after 2026-11-18 12:16:40 UTC
+              its producer wants a delay of 10m and then a life of 1h
         "#]],
     );
     check(

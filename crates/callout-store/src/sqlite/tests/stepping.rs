@@ -5,7 +5,8 @@ use crate::clock::{Clock, Reading};
 use crate::conformance::bench::{Bench, LEASE, accepted, at, busy, entropy, labelled, new, worker};
 use crate::error::StoreError;
 use crate::model::{
-    ClaimRequest, Claims, EscalateRequest, PlanRequest, RebaseRequest, Rebased, Waiting,
+    ClaimRequest, Claims, Command, EscalateRequest, NewMessage, PlanRequest, RebaseRequest,
+    Rebased, Waiting,
 };
 use async_trait::async_trait;
 use callout_core::delivery::State;
@@ -145,6 +146,47 @@ async fn everything_that_waits_moves_along() {
         let titles = bench.accept_all(now).await;
         assert_eq!(titles, ["fails ops"], "{by}");
         assert_eq!(bench.accept_all(at(600).shifted(by)).await, ["later ops"], "{by}");
+    }
+}
+
+/// Ten minutes after second 0 the clock is set by each of `steps` in turn, and then what was enqueued
+/// nine minutes before is planned. Returns when it is due and when it expires, in seconds from then on.
+async fn planned_late(steps: &[i64], delay: u64, ttl: u64, is_put_back: bool) -> [i64; 2] {
+    let backend = Sqlite::new();
+    let bench = Bench::new(&backend).await;
+    bench.send(Level::Info, "long ago").await;
+    bench.plan(at(0)).await;
+    let mut message = Message::new(Level::Error, "new").with_ttl(Duration::from_secs(ttl));
+    message.delay = Some(delay).filter(|delay| *delay > 0).map(Duration::from_secs);
+    let new = NewMessage { created_at: at(60), ..new(message) };
+    let id = new.id.to_string();
+    bench.store.enqueue(vec![new]).await.unwrap();
+    if is_put_back {
+        bench.command(Command::Cancel, &id, at(60)).await;
+        bench.command(Command::Replay, &id, at(60)).await;
+    }
+    let (mut base, mut now) = (bench.rebase(at(600), 0, None).await.0, at(600));
+    for by in steps {
+        now = now.shifted(*by);
+        base = bench.rebase(now, *by, Some(base)).await.0;
+    }
+    bench.plan(now).await;
+    let delivery = bench.story(&id).await.deliveries.remove(0);
+    let State::Ready { at: due, .. } = delivery.state else { panic!("{delivery:?}") };
+    [due, delivery.expires_at].map(|at| at.ms_after(now) / 1000)
+}
+
+#[tokio::test]
+async fn what_nobody_has_planned_yet_gets_no_older_when_the_clock_is_set_forward() {
+    for steps in [&[][..], &[HOUR], &[YEARS], &[HOUR, HOUR], &[HOUR, -HOUR], &[-HOUR, HOUR]] {
+        assert_eq!(planned_late(steps, 0, 3600, false).await, [-540, 3060], "{steps:?}");
+        assert_eq!(planned_late(steps, 600, 300, false).await, [60, 360], "{steps:?}");
+        assert_eq!(planned_late(steps, 0, 60, false).await, [-540, -480], "{steps:?}: it is over");
+        assert_eq!(planned_late(steps, 0, 3600, true).await, [-540, 3060], "{steps:?}: put back");
+    }
+    // What lies in the future was written just now.
+    for steps in [&[-HOUR][..], &[-YEARS, HOUR]] {
+        assert_eq!(planned_late(steps, 0, 3600, false).await, [0, 3600], "{steps:?}");
     }
 }
 
