@@ -181,7 +181,8 @@ pub(super) fn write(tx: &Tx<'_>, row: &Row, change: &Change) -> Result<bool, Sto
     let place = change.timer.place();
     let params = named_params! {
         ":seq": row.seq, ":was": row.state.name(), ":after": row.timer.place().decision,
-        ":is_damaged": row.damage.is_some(), ":state": change.state.name(), ":by": deed.map(|deed| deed.by.as_str()),
+        ":is_damaged": row.damage.is_some(),
+        ":state": change.state.name(), ":by": deed.map(|deed| deed.by.as_str()),
         ":at": deed.map(|deed| deed.at.unix_ms()), ":via": deed.map(|deed| deed.via.name()),
         ":acked_by": acked.as_ref().map(|(by, _)| by.as_str()),
         ":acked_at": acked.as_ref().map(|(_, at)| at.unix_ms()), ":epoch": change.epoch,
