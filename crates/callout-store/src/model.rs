@@ -353,6 +353,8 @@ pub enum Found {
 pub struct Stats {
     /// Messages by state; new ones are pending.
     pub messages: Vec<(MessageState, u64)>,
+    /// How many of those pending no worker has planned yet.
+    pub unplanned: u64,
     /// Deliveries by channel and state.
     pub deliveries: Vec<(ChannelName, Standing, u64)>,
     /// Ended attempts by channel and outcome.

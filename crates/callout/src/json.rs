@@ -215,7 +215,7 @@ pub fn why(
     all
 }
 
-/// Counts and times: `{"messages":{"pending","merged","accepted","cancelled","expired","dead"},
+/// Counts and times: `{"messages":{"pending","merged","accepted","cancelled","expired","dead"},"unplanned",
 /// "deliveries":[{"channel","state","count"}],"attempts":[{"channel","outcome","count"}],
 /// "oldest_due_ms","accept_latency_ms":{"p50","p90","p99"},"alerts"}`, where `alerts` is
 /// `{"open","acknowledged","exhausted","levels":[{"level",C}],"receivers":[{"receiver",C}]}` and C is
@@ -238,6 +238,7 @@ pub fn stats(stats: &Stats) -> Value {
         .map(|[p50, p90, p99]| json!({ "p50": ms(p50), "p90": ms(p90), "p99": ms(p99) }));
     json!({
         "messages": messages,
+        "unplanned": stats.unplanned,
         "deliveries": deliveries.collect::<Vec<_>>(),
         "attempts": attempts.collect::<Vec<_>>(),
         "oldest_due_ms": stats.oldest_due.map(ms),

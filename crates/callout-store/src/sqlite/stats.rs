@@ -40,9 +40,10 @@ pub(super) fn stats(db: Db<'_>, now: Timestamp) -> Result<Stats, StoreError> {
         accept_latency: accept_latency(db)?,
         alerts: alert_stats::read(db)?,
         clock: rebase::steps(db)?,
+        unplanned: unplanned::count(db)?,
         ..Stats::default()
     };
-    let mut messages = BTreeMap::from([(MessageState::Pending, unplanned::count(db)?)]);
+    let mut messages = BTreeMap::from([(MessageState::Pending, stats.unplanned)]);
     for (count, n) in counter::read(db)? {
         match count {
             Count::Messages(state) => *messages.entry(state).or_default() += n,

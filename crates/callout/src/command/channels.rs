@@ -5,7 +5,7 @@
 //! What to do about failures is said in the configuration's language, without one in that of the
 //! environment; the rest is English.
 
-use super::{Failure, config, open};
+use super::{Failure, config, open, select};
 use crate::cli::Output;
 use crate::config::{ChannelConfig, Config, locale, which_kind};
 use crate::{advice, json, narrate, print, reference};
@@ -50,7 +50,7 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
         None => {}
     }
     let config = config(named)?;
-    let health = health(&config).await?;
+    let (health, unplanned) = health(&config).await?;
     let all = config.channels.iter().map(|(name, channel)| {
         let health = health.get(name);
         (name, channel, health, advice(channel, health, config.talk_locale()))
@@ -69,6 +69,7 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     }
     let header = ["CHANNEL", "KIND", "RATE", "HEALTH", "WAITING", "LAST ACCEPTED", "LAST FAILURE"];
     print::table(&header, rows);
+    select::tell_unplanned(unplanned);
     for advice in advices {
         print::out(format_args!("\n{advice}"));
     }
@@ -85,13 +86,16 @@ fn advice(
     advice::of_words(channel.channel.spec(), words, locale)
 }
 
-/// A store that does not exist yet knows of no channel.
-async fn health(config: &Config) -> Result<BTreeMap<ChannelName, Health>, Failure> {
+/// How the channels fare, and how many messages wait for none of them yet. A store that does not exist yet
+/// knows of neither.
+async fn health(config: &Config) -> Result<(BTreeMap<ChannelName, Health>, u64), Failure> {
     if !config.store_path.exists() {
-        return Ok(BTreeMap::new());
+        return Ok(Default::default());
     }
-    let health = open(config, Create::Never)?.health().await?;
-    Ok(health.into_iter().map(|health| (health.channel.clone(), health)).collect())
+    let store = open(config, Create::Never)?;
+    let health = store.health().await?;
+    let health = health.into_iter().map(|health| (health.channel.clone(), health)).collect();
+    Ok((health, store.stats(SystemClock.now()).await?.unplanned))
 }
 
 fn row(

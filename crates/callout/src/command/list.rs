@@ -7,9 +7,9 @@ use super::{Failure, config, open};
 use crate::cli::Output;
 use crate::{json, print};
 use callout_core::alert::State;
-use callout_store::Create;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{AlertFilter, AlertSummary, Filter, Summary};
+use callout_store::{Create, Store as _};
 use std::path::Path;
 
 /// More of a title is not shown in a table.
@@ -74,6 +74,12 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     } else {
         let header = ["ID", "STATE", "LEVEL", "ENQUEUED", "ALERT", "RECEIVERS", "TITLE"];
         print::table(&header, messages.iter().map(row).collect());
+    }
+    // Those would be in none of these lists.
+    let is_about_plans =
+        filter.alert.is_some() || filter.receiver.is_some() || filter.channel.is_some();
+    if is_about_plans && !args.output.json {
+        select::tell_unplanned(store.stats(SystemClock.now()).await?.unplanned);
     }
     if more {
         print::talk(format_args!("there are more; --limit {} shows more", limit.saturating_mul(2)));

@@ -1,6 +1,7 @@
 //! Which messages: by id, by the beginning of an id, or by what is true of them.
 
 use super::Failure;
+use crate::print;
 use anyhow::Context as _;
 use callout_core::id::{ChannelName, ReceiverName};
 use callout_core::level::Level;
@@ -72,6 +73,18 @@ impl FilterArgs {
             alert: None,
         }
     }
+}
+
+/// Says that there are messages of which nobody knows yet who hears of them, and on which channels.
+pub fn tell_unplanned(n: u64) {
+    let (n, verb) = match n {
+        0 => return,
+        1 => ("1 message".to_owned(), "is"),
+        n => (format!("{n} messages"), "are"),
+    };
+    print::talk(format_args!(
+        "{n} {verb} not planned yet, so who hears of it is open: is a worker running?"
+    ));
 }
 
 /// The instant that was `length` before `now`.

@@ -2,7 +2,7 @@
 //!
 //! JSON: [`json::stats`].
 
-use super::{Failure, config, open};
+use super::{Failure, config, open, select};
 use crate::cli::Output;
 use crate::{json, narrate, print};
 use callout_store::clock::{Clock as _, SystemClock};
@@ -54,6 +54,7 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     }
     print::table(&["WHAT", "CHANNEL", "COUNT"], rows);
     tell_alerts(&stats.alerts);
+    select::tell_unplanned(stats.unplanned);
     if let Some(age) = stats.oldest_due {
         print::out(format_args!("\noldest delivery due for {}", narrate::length(age)));
     }

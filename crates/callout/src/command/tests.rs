@@ -168,6 +168,11 @@ fn a_message_is_sent_listed_shown_explained_cancelled_and_replayed() {
     place.ok(&["replay", &id, "--yes"]);
     assert_eq!(place.state(&id), "pending");
     assert_eq!(place.json(&["stats"])["messages"]["pending"], 2);
+    assert_eq!(place.json(&["stats"])["unplanned"], 2);
+    for of in [&["list", "--unacked"][..], &["channels"], &["stats"]] {
+        let talk = place.run(of).2;
+        assert!(talk.contains("2 messages are not planned yet"), "{of:?}: {talk}");
+    }
     place.fails(
         &["replay", &id, "--yes"],
         1,

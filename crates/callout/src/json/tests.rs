@@ -19,10 +19,10 @@ fn statistics_name_every_state() {
         ..Stats::default()
     };
     expect![[r#"
-        {"accept_latency_ms":{"p50":1,"p90":2,"p99":3},"alerts":{"acknowledged":0,"exhausted":0,"levels":[],"open":0,"receivers":[]},"attempts":[{"channel":"ding","count":3,"outcome":"throttled"}],"clock":null,"deliveries":[{"channel":"ding","count":2,"state":"ready"}],"messages":{"accepted":0,"cancelled":0,"dead":1,"expired":0,"merged":0,"pending":2},"oldest_due_ms":3000}
+        {"accept_latency_ms":{"p50":1,"p90":2,"p99":3},"alerts":{"acknowledged":0,"exhausted":0,"levels":[],"open":0,"receivers":[]},"attempts":[{"channel":"ding","count":3,"outcome":"throttled"}],"clock":null,"deliveries":[{"channel":"ding","count":2,"state":"ready"}],"messages":{"accepted":0,"cancelled":0,"dead":1,"expired":0,"merged":0,"pending":2},"oldest_due_ms":3000,"unplanned":0}
     "#]].assert_eq(&format!("{}\n", stats(&all)));
     expect![[r#"
-        {"accept_latency_ms":null,"alerts":{"acknowledged":0,"exhausted":0,"levels":[],"open":0,"receivers":[]},"attempts":[],"clock":null,"deliveries":[],"messages":{"accepted":0,"cancelled":0,"dead":0,"expired":0,"merged":0,"pending":0},"oldest_due_ms":null}
+        {"accept_latency_ms":null,"alerts":{"acknowledged":0,"exhausted":0,"levels":[],"open":0,"receivers":[]},"attempts":[],"clock":null,"deliveries":[],"messages":{"accepted":0,"cancelled":0,"dead":0,"expired":0,"merged":0,"pending":0},"oldest_due_ms":null,"unplanned":0}
     "#]].assert_eq(&format!("{}\n", stats(&Stats::default())));
 }
 

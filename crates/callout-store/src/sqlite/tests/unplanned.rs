@@ -94,6 +94,7 @@ async fn what_is_new_is_counted_however_much_it_is() {
     }
     let filter = Filter { state: Some(MessageState::Pending), ..Filter::default() };
     let stats = store.stats(Timestamp::EPOCH + Duration::from_secs(60)).await.unwrap();
+    assert_eq!(stats.unplanned, 10_051);
     assert_eq!(stats.oldest_due, Some(Duration::from_secs(60)), "although no worker has seen it");
     let page = store.list(filter, None, 1_000).await.unwrap();
     assert_eq!(page.messages.len(), 1_000);
