@@ -77,11 +77,16 @@ pub fn longest_wait(
     }
 }
 
+/// Whether somebody can have written something then.
+pub fn is_date(at: Timestamp) -> bool {
+    at.unix_ms() >= NOBODY_BEFORE_MS
+}
+
 /// When a message counts as written whose producer says `created_at`: not in the future, and not before
 /// `newest`, when the message written before it was. A producer whose clock is wrong must neither delay its
 /// own alert nor have it expire untried.
 pub fn written_at(created_at: Timestamp, newest: Option<Timestamp>, now: Timestamp) -> Timestamp {
-    if created_at.unix_ms() < NOBODY_BEFORE_MS && created_at < now {
+    if !is_date(created_at) && created_at < now {
         return now;
     }
     created_at.max(newest.unwrap_or(Timestamp::EPOCH)).min(now)

@@ -69,11 +69,15 @@ pub(super) const OPEN: &str = "
             :cause, :since, :late_ms, :due_at, :look_at)
         ON CONFLICT DO NOTHING";
 
-// What was damaged was read as something else.
+// What was damaged was read as something else; the next decision needs a number of its own.
 pub(super) const WRITE: &str = "
     UPDATE callout_alert
        SET state = :state, by = :by, at = :at, via = :via, acked_by = :acked_by,
-           acked_at = :acked_at, epoch = :epoch, timer = :timer, decision = :decision,
+           acked_at = :acked_at, epoch = :epoch, timer = :timer,
+           decision = CASE WHEN :is_damaged
+                           THEN max(:decision, (SELECT coalesce(max(s.decision), 1)
+                                                  FROM callout_step s WHERE s.alert = :seq))
+                           ELSE :decision END,
            step = :step, round = :round, cause = :cause, since = :since, late_ms = :late_ms,
            due_at = :due_at, look_at = :look_at
      WHERE seq = :seq AND (state = :was AND decision = :after OR :is_damaged)";

@@ -9,7 +9,7 @@ use super::counter::Count;
 use super::delivery::Scene;
 use super::escalate;
 use super::journal::{self, Entry};
-use super::rebase::{self, Written};
+use super::rebase::Written;
 use super::report::Ids;
 use super::row::{self, Delivery, Trusted, time, urgency};
 use super::tx::Tx;
@@ -23,6 +23,7 @@ use callout_core::drift::written_at;
 use callout_core::escalation::Timer;
 use callout_core::id::{ChannelName, ReceiverName};
 use callout_core::level::Level;
+use callout_core::message::Message;
 use callout_core::plan::{Known, MessageState, Opening, Part, Plan, Planned};
 use callout_core::time::Timestamp;
 use rusqlite::named_params;
@@ -79,12 +80,13 @@ pub(super) fn plan_some(
     for New { seq, row, again_at, alert } in found.messages {
         match row::trusted(row) {
             Ok(message) => {
+                let created_at = written.moved(message.created_at, scene.now);
                 let created_at = match again_at {
-                    Some(at) => created_again_at(&message, scene.now, written.moved(at)),
-                    None => {
-                        let at = written.moved(message.created_at);
-                        *newest.insert(written_at(at, newest, scene.now))
+                    Some(at) => {
+                        let again_at = written.moved(at, scene.now);
+                        created_again_at(&message.message, created_at, scene.now, again_at)
                     }
+                    None => *newest.insert(written_at(created_at, newest, scene.now)),
                 };
                 plan_one(tx, scene, seq, &message, created_at, alert, nursery)?;
                 report.planned += 1;
@@ -95,9 +97,7 @@ pub(super) fn plan_some(
             }
         }
     }
-    if let Some(newest) = newest.filter(|_| newest != written.newest) {
-        rebase::note_newest(tx, newest)?;
-    }
+    written.note(tx, newest, !found.more)?;
     Ok(report)
 }
 
@@ -200,10 +200,14 @@ fn plan_one(
 
 /// When a message counts as written that was put back to be planned again: it lives from then on, and does
 /// not wait twice.
-fn created_again_at(trusted: &Trusted, now: Timestamp, again_at: Timestamp) -> Timestamp {
-    let created_at = trusted.created_at.min(now);
-    let delay = trusted.message.delay.map_or(0, alert::milliseconds);
-    created_at.max(time(again_at.min(now).unix_ms() - delay))
+fn created_again_at(
+    message: &Message,
+    created_at: Timestamp,
+    now: Timestamp,
+    again_at: Timestamp,
+) -> Timestamp {
+    let delay = message.delay.map_or(0, alert::milliseconds);
+    created_at.min(now).max(time(again_at.min(now).unix_ms() - delay))
 }
 
 /// What the plan may know of an alert.

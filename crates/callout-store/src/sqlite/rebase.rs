@@ -37,7 +37,7 @@ const STEPS: &str = "clock:steps";
 const LAST: &str = "clock:last";
 const LAST_AT: &str = "clock:last_at";
 /// By how much messages count as written later than they say, if nobody had planned them when the clock was
-/// set.
+/// set forward. Until they are planned.
 const LATE: &str = "clock:late";
 /// When the newest message that was planned counts as written.
 const NEWEST: &str = "clock:newest";
@@ -109,14 +109,32 @@ impl Written {
         Ok(Self { newest, late_ms: of(&numbers, LATE), set_at: time(of(&numbers, LAST_AT)) })
     }
 
-    /// What the clock as it is now would have shown when it showed `at`.
-    pub(super) fn moved(&self, at: Timestamp) -> Timestamp {
-        // Set back, what was written before lies in the future, and counts as written now.
-        if self.late_ms > 0 && at < self.set_at { at.shifted(self.late_ms) } else { at }
+    /// What the clock as it is `now` would have shown when it showed `at`.
+    pub(super) fn moved(&self, at: Timestamp, now: Timestamp) -> Timestamp {
+        // Set right while no worker ran, it says nothing any more.
+        let is_over = self.set_at > now + STEP;
+        let is_moved = at < self.set_at && !is_over && drift::is_date(at);
+        if is_moved { at.shifted(self.late_ms) } else { at }
+    }
+
+    /// Notes when the newest message counts as written. If `all` are planned, none of them is late.
+    pub(super) fn note(
+        &self,
+        tx: &Tx<'_>,
+        newest: Option<Timestamp>,
+        all: bool,
+    ) -> Result<(), StoreError> {
+        if let Some(newest) = newest.filter(|_| newest != self.newest) {
+            note_newest(tx, newest)?;
+        }
+        if all && self.late_ms != 0 {
+            note(tx, LATE, 0)?;
+        }
+        Ok(())
     }
 }
 
-pub(super) fn note_newest(tx: &Tx<'_>, at: Timestamp) -> Result<(), StoreError> {
+fn note_newest(tx: &Tx<'_>, at: Timestamp) -> Result<(), StoreError> {
     note(tx, NEWEST, at.unix_ms())
 }
 
@@ -159,8 +177,11 @@ fn begin(
 ) -> Result<(), StoreError> {
     // Forward begins with what expires last, backward with what expires first.
     let first = if by_ms > 0 { i64::MAX } else { i64::MIN };
-    // What waited to be planned when the clock was set before still does.
-    let late = if unplanned::count(tx.db)? > 0 { of(numbers, LATE) } else { 0 };
+    // Never negative: what was written after the clock had been set back would age when it is set right.
+    let late = match unplanned::count(tx.db)? {
+        0 => 0,
+        _ => of(numbers, LATE).saturating_add(by_ms).max(0),
+    };
     for (name, n) in [
         (BASE, of(numbers, BASE).saturating_add(by_ms)),
         (LEFT, by_ms),
@@ -169,7 +190,7 @@ fn begin(
         (STEPS, of(numbers, STEPS).saturating_add(1)),
         (LAST, by_ms),
         (LAST_AT, ask.now.unix_ms()),
-        (LATE, late.saturating_add(by_ms)),
+        (LATE, late),
     ] {
         note(tx, name, n)?;
     }

@@ -7,6 +7,7 @@ use super::{Failure, config, open};
 use crate::cli::Output;
 use crate::{json, print};
 use callout_core::alert::State;
+use callout_core::plan::MessageState;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::{AlertFilter, AlertSummary, Filter, Summary};
 use callout_store::{Create, Store as _};
@@ -78,6 +79,8 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     // Those would be in none of these lists.
     let is_about_plans =
         filter.alert.is_some() || filter.receiver.is_some() || filter.channel.is_some();
+    let is_about_plans =
+        is_about_plans && filter.state.is_none_or(|state| state == MessageState::Pending);
     if is_about_plans && !args.output.json {
         select::tell_unplanned(store.stats(SystemClock.now()).await?.unplanned);
     }

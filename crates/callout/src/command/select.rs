@@ -77,13 +77,13 @@ impl FilterArgs {
 
 /// Says that there are messages of which nobody knows yet who hears of them, and on which channels.
 pub fn tell_unplanned(n: u64) {
-    let (n, verb) = match n {
+    let (n, verb, them) = match n {
         0 => return,
-        1 => ("1 message".to_owned(), "is"),
-        n => (format!("{n} messages"), "are"),
+        1 => ("1 message".to_owned(), "is", "it"),
+        n => (format!("{n} messages"), "are", "them"),
     };
     print::talk(format_args!(
-        "{n} {verb} not planned yet, so who hears of it is open: is a worker running?"
+        "{n} {verb} not planned yet, so nobody knows who hears of {them}: is a worker running?"
     ));
 }
 

@@ -74,6 +74,24 @@ async fn whatever_of_an_alert_is_damaged_people_can_take_it_and_give_it_back() {
 }
 
 #[tokio::test]
+async fn who_is_told_again_after_damage_is_told_by_a_decision_of_its_own() {
+    let (folder, store) = store();
+    let id = plan(&store, asks("damaged")).await;
+    let database = Connection::open(path(&folder)).unwrap();
+    database.pragma_update(None, "ignore_check_constraints", true).unwrap();
+    for given in [Answer::Acknowledge, Answer::Unacknowledge] {
+        answer(&store, &id, given).await;
+    }
+    database.execute("UPDATE callout_alert SET decision = -5", []).unwrap();
+    for given in [Answer::Acknowledge, Answer::Unacknowledge] {
+        answer(&store, &id, given).await;
+    }
+    let story = store.story(id).await.unwrap().unwrap();
+    let decisions: Vec<u32> = story.deliveries.iter().filter_map(|it| it.decision).collect();
+    assert_eq!(decisions, [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_damaged_delivery_that_is_over_hides_no_other_message() {
     let (folder, store) = store();
     let damaged = plan(&store, message("damaged")).await;

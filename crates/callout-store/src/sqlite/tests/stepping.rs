@@ -178,16 +178,62 @@ async fn planned_late(steps: &[i64], delay: u64, ttl: u64, is_put_back: bool) ->
 
 #[tokio::test]
 async fn what_nobody_has_planned_yet_gets_no_older_when_the_clock_is_set_forward() {
-    for steps in [&[][..], &[HOUR], &[YEARS], &[HOUR, HOUR], &[HOUR, -HOUR], &[-HOUR, HOUR]] {
+    for steps in [&[][..], &[HOUR], &[YEARS], &[HOUR, HOUR], &[HOUR, -HOUR]] {
         assert_eq!(planned_late(steps, 0, 3600, false).await, [-540, 3060], "{steps:?}");
         assert_eq!(planned_late(steps, 600, 300, false).await, [60, 360], "{steps:?}");
         assert_eq!(planned_late(steps, 0, 60, false).await, [-540, -480], "{steps:?}: it is over");
         assert_eq!(planned_late(steps, 0, 3600, true).await, [-540, 3060], "{steps:?}: put back");
+        assert_eq!(planned_late(steps, 600, 300, true).await, [60, 360], "{steps:?}: put back");
     }
     // What lies in the future was written just now.
-    for steps in [&[-HOUR][..], &[-YEARS, HOUR]] {
+    for steps in [&[-HOUR][..], &[-YEARS, HOUR], &[-HOUR, HOUR]] {
         assert_eq!(planned_late(steps, 0, 3600, false).await, [0, 3600], "{steps:?}");
     }
+}
+
+/// When a message written at `created_at` and planned `now` expires, if it lives for an hour.
+async fn expiry(bench: &Bench, created_at: Timestamp, now: Timestamp) -> Timestamp {
+    let message = Message::new(Level::Error, "new").with_ttl(Duration::from_secs(3600));
+    let new = NewMessage { created_at, ..new(message) };
+    let id = new.id.to_string();
+    bench.store.enqueue(vec![new]).await.unwrap();
+    bench.plan(now).await;
+    bench.story(&id).await.deliveries[0].expires_at
+}
+
+/// A store with one message, which waited to be planned when the clock was set by so much at second 0.
+async fn set_by(by: i64) -> (Sqlite, Bench) {
+    let backend = Sqlite::new();
+    let bench = Bench::new(&backend).await;
+    let base = bench.rebase(at(0), 0, None).await.0;
+    bench.send(Level::Info, "waits").await;
+    bench.rebase(at(0).shifted(by), by, Some(base)).await;
+    (backend, bench)
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_moves_only_what_was_written_before_and_planned_after() {
+    let hour = Duration::from_secs(3600);
+    let (_backend, bench) = set_by(YEARS).await;
+    // It was set right while no worker ran.
+    assert_eq!(expiry(&bench, at(60), at(600)).await, at(60) + hour);
+
+    let (_backend, bench) = set_by(HOUR).await;
+    bench.plan(at(700) + hour).await;
+    // This producer's clock is late, and what lies between is over.
+    assert_eq!(expiry(&bench, at(1800), at(700) + hour).await, at(0) + hour + hour);
+
+    let (_backend, bench) = set_by(6 * YEARS).await;
+    let (early, now) = (Timestamp::from_unix_ms(20_000).unwrap(), at(600).shifted(6 * YEARS));
+    assert_eq!(expiry(&bench, early, now).await, now + hour, "from before there were messages");
+}
+
+#[tokio::test]
+async fn a_step_back_that_is_taken_back_makes_nothing_older() {
+    let (_backend, bench) = set_by(-HOUR).await;
+    bench.rebase(at(60), HOUR, Some(-HOUR)).await;
+    let written = at(60).shifted(-HOUR);
+    assert_eq!(expiry(&bench, written, at(60)).await, at(60) + Duration::from_secs(3600));
 }
 
 #[tokio::test]
