@@ -461,7 +461,10 @@ mod tests {
         let mut connection = Connection::open(path(&folder)).unwrap();
         let waits = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&waits);
-        let give_up = move |_| counted.fetch_add(1, Ordering::Relaxed) == usize::MAX;
+        let give_up = move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
         connection.busy_handler(Some(give_up)).unwrap();
         let Desk { connection, mut hand } = Desk::new(connection, &path(&folder)).unwrap();
         locker.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -15,7 +15,7 @@ use callout_core::locale::Locale;
 use callout_core::time::Timestamp;
 use callout_store::clock::{Clock as _, SystemClock};
 use callout_store::model::Health;
-use callout_store::{Create, Store as _};
+use callout_store::{Create, SqliteStore, Store as _};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,7 +50,11 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
         None => {}
     }
     let config = config(named)?;
-    let (health, unplanned) = health(&config).await?;
+    let store = store(&config)?;
+    let health = match &store {
+        Some(store) => health(store).await?,
+        None => BTreeMap::new(),
+    };
     let all = config.channels.iter().map(|(name, channel)| {
         let health = health.get(name);
         (name, channel, health, advice(channel, health, config.talk_locale()))
@@ -69,7 +73,9 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
     }
     let header = ["CHANNEL", "KIND", "RATE", "HEALTH", "WAITING", "LAST ACCEPTED", "LAST FAILURE"];
     print::table(&header, rows);
-    select::tell_unplanned(unplanned);
+    if let Some(store) = store {
+        select::tell_unplanned(store.stats(now).await?.unplanned);
+    }
     for advice in advices {
         print::out(format_args!("\n{advice}"));
     }
@@ -86,16 +92,14 @@ fn advice(
     advice::of_words(channel.channel.spec(), words, locale)
 }
 
-/// How the channels fare, and how many messages wait for none of them yet. A store that does not exist yet
-/// knows of neither.
-async fn health(config: &Config) -> Result<(BTreeMap<ChannelName, Health>, u64), Failure> {
-    if !config.store_path.exists() {
-        return Ok(Default::default());
-    }
-    let store = open(config, Create::Never)?;
+/// The store, if it exists already.
+fn store(config: &Config) -> Result<Option<SqliteStore>, Failure> {
+    config.store_path.exists().then(|| open(config, Create::Never)).transpose()
+}
+
+async fn health(store: &SqliteStore) -> Result<BTreeMap<ChannelName, Health>, Failure> {
     let health = store.health().await?;
-    let health = health.into_iter().map(|health| (health.channel.clone(), health)).collect();
-    Ok((health, store.stats(SystemClock.now()).await?.unplanned))
+    Ok(health.into_iter().map(|health| (health.channel.clone(), health)).collect())
 }
 
 fn row(

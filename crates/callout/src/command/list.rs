@@ -76,18 +76,20 @@ pub async fn run(args: &Args, named: Option<&Path>) -> Result<(), Failure> {
         let header = ["ID", "STATE", "LEVEL", "ENQUEUED", "ALERT", "RECEIVERS", "TITLE"];
         print::table(&header, messages.iter().map(row).collect());
     }
-    // Those would be in none of these lists.
-    let is_about_plans =
-        filter.alert.is_some() || filter.receiver.is_some() || filter.channel.is_some();
-    let is_about_plans =
-        is_about_plans && filter.state.is_none_or(|state| state == MessageState::Pending);
-    if is_about_plans && !args.output.json {
+    if asks_for_what_planning_decides(&filter) && !args.output.json {
         select::tell_unplanned(store.stats(SystemClock.now()).await?.unplanned);
     }
     if more {
         print::talk(format_args!("there are more; --limit {} shows more", limit.saturating_mul(2)));
     }
     Ok(())
+}
+
+/// Whether messages that nobody has planned yet are missing from the list although they may belong there.
+fn asks_for_what_planning_decides(filter: &Filter) -> bool {
+    let is_decided =
+        filter.alert.is_some() || filter.receiver.is_some() || filter.channel.is_some();
+    is_decided && filter.state.is_none_or(|state| state == MessageState::Pending)
 }
 
 fn row(summary: &Summary) -> Vec<String> {

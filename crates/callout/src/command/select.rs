@@ -83,7 +83,7 @@ pub fn tell_unplanned(n: u64) {
         n => (format!("{n} messages"), "are", "them"),
     };
     print::talk(format_args!(
-        "{n} {verb} not planned yet, so nobody knows who hears of {them}: is a worker running?"
+        "{n} {verb} not planned yet, so nobody knows who hears of {them}: is `callout serve` running?"
     ));
 }
 
